@@ -1,0 +1,87 @@
+package source
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Two budgets that turn out to be of one account never grant more than its
+// share together, whatever each granted before.
+func TestBudgetsJoin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, c := NewBudget(0.5), NewBudget(0.4), NewBudget(0.5)
+		n := spend(a, CatchUp, time.Millisecond, 300*time.Millisecond) + spend(b, Tail, time.Millisecond, 400*time.Millisecond)
+		a.Join(b)
+		b.Join(c)
+		c.Join(a)
+		most := int(0.4 * defaultLimit)
+		for _, other := range []*Budget{a, b, c} {
+			n += spend(other, CatchUp, time.Millisecond, 10*time.Second)
+		}
+		if n < most*8/10 {
+			t.Errorf("%d calls at once, want most of %d", n, most)
+		}
+		b.Throttled(time.Minute)
+		for _, other := range []*Budget{a, b, c} {
+			if d := other.Delay(Tail); d != time.Minute {
+				t.Errorf("one of the joined waits %v, want a minute", d)
+			}
+		}
+		n += spend(c, Tail, time.Second, 50*time.Minute)
+		if n > most {
+			t.Errorf("%d calls in an hour, want at most %d", n, most)
+		}
+	})
+}
+
+// What the API said to one of two counts for both.
+func TestBudgetsJoinWhatIsKnown(t *testing.T) {
+	for name, join := range map[string]func(known, fresh *Budget){
+		"known joins fresh": func(known, fresh *Budget) { known.Join(fresh) },
+		"fresh joins known": func(known, fresh *Budget) { fresh.Join(known) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				known, fresh := NewBudget(0.5), NewBudget(0.5)
+				fresh.take(Tail)
+				known.Observe(RateLimit{Limit: 1000, Remaining: 10, Reset: 20 * time.Minute})
+				join(known, fresh)
+				for _, b := range []*Budget{known, fresh} {
+					if r := b.RateLimit(); r.Limit != 1000 || r.Remaining != 10 || r.Reset != 20*time.Minute {
+						t.Errorf("got %+v", r)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Owners that follow each other within a window keep to the share together,
+// and one that finds all of it gone still polls.
+func TestBudgetTakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 5000
+		gone, began := 0, time.Now()
+		for range 6 {
+			b := NewBudget(0.5)
+			b.TakeOver()
+			if b.Wait(t.Context(), Tail) != nil {
+				t.Fatal("no call at all")
+			}
+			gone++
+			b.Observe(RateLimit{Limit: limit, Remaining: limit - gone, Reset: time.Hour - time.Since(began)})
+			gone += spend(b, CatchUp, time.Millisecond, 20*time.Second)
+			gone += spend(b, Tail, 2*time.Second, 8*time.Minute)
+		}
+		if gone > limit/2 {
+			t.Errorf("%d calls, want at most %d", gone, limit/2)
+		}
+		b := NewBudget(0.5)
+		b.TakeOver()
+		b.Observe(RateLimit{Limit: limit, Remaining: 1500, Reset: 40 * time.Minute})
+		if n := spend(b, Tail, 2*time.Second, 40*time.Minute); n < 50 || n > 150 {
+			t.Errorf("with the share gone by others' calls a new owner made %d calls in 40 minutes, want a trickle", n)
+		}
+	})
+}

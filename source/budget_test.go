@@ -1,0 +1,149 @@
+package source
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// spend takes calls of priority p every gap (and as the budget allows) for d,
+// and returns how many it got.
+func spend(b *Budget, p Priority, gap, d time.Duration) int {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	n := 0
+	for b.Wait(ctx, p) == nil {
+		n++
+		if sleep(ctx, gap) != nil {
+			break
+		}
+	}
+	return n
+}
+
+func TestBudgetLetsPollsThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if n := spend(NewBudget(0.5), Tail, 2*time.Second, time.Hour); n < 1799 {
+			t.Errorf("a poll every 2 s got %d of 1800 calls in an hour", n)
+		}
+	})
+}
+
+func TestBudgetBurstsToCatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(0.5)
+		if n := spend(b, CatchUp, time.Millisecond, 5*time.Second); n < 2000 || n > 2300 {
+			t.Errorf("catching up got %d calls at once, want about nine tenths of 2500", n)
+		}
+		// What is left must do for the tail until the window ends.
+		if n := spend(b, Tail, 2*time.Second, 50*time.Minute); n < 150 {
+			t.Errorf("after the burst the tail got %d calls in 50 minutes", n)
+		}
+	})
+}
+
+func TestBudgetKeepsToItsShare(t *testing.T) {
+	for _, share := range []float64{0.1, 0.5, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			b := NewBudget(share)
+			most := int(share * defaultLimit)
+			n := 0
+			for p := range Backfill + 1 {
+				n += spend(b, Backfill-p, time.Millisecond, 14*time.Minute)
+			}
+			if n > most {
+				t.Errorf("share %v: %d calls in an hour, more than %d", share, n, most)
+			}
+			if n < most*8/10 {
+				t.Errorf("share %v: only %d of %d calls in an hour", share, n, most)
+			}
+		})
+	}
+}
+
+func TestBudgetOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(0.5)
+		for range 1400 {
+			b.take(CatchUp)
+		}
+		for p, waits := range map[Priority]bool{Tail: false, CatchUp: false, Sweep: true, Backfill: true} {
+			if got := b.Delay(p) > 0; got != waits {
+				t.Errorf("with half of the share gone, priority %d waits: %v, want %v", p, got, waits)
+			}
+		}
+	})
+}
+
+// Other tools of the customer use the same account: the budget must slow down
+// before the wall, and never take the last calls.
+func TestBudgetSlowsBeforeTheWall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(0.5)
+		b.Observe(RateLimit{Limit: 5000, Remaining: 100, Reset: 30 * time.Minute})
+		if n := spend(b, Tail, 2*time.Second, 15*time.Minute); n < 10 || n > 35 {
+			t.Errorf("with 100 calls left for half an hour the tail took %d in the first half", n)
+		}
+		b.Observe(RateLimit{Limit: 5000, Remaining: 0, Reset: 10 * time.Minute})
+		if d := b.Delay(Tail); d != 10*time.Minute {
+			t.Errorf("with nothing left the tail waits %v, want until the window ends", d)
+		}
+		time.Sleep(10 * time.Minute)
+		if d := b.Delay(Tail); d != 0 {
+			t.Errorf("in a new window the tail waits %v", d)
+		}
+	})
+}
+
+// A new owner in the middle of a window must not spend the share once more.
+func TestBudgetAfterHandOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(0.5)
+		b.take(Tail)
+		b.Observe(RateLimit{Limit: 5000, Remaining: 3000, Reset: 30 * time.Minute})
+		if n := spend(b, CatchUp, time.Millisecond, time.Minute); n < 1000 || n > 1250 {
+			t.Errorf("half an hour before the end %d calls were granted at once, want at most half of the share", n)
+		}
+	})
+}
+
+func TestBudgetThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(0.5)
+		b.Throttled(7 * time.Minute)
+		b.Throttled(time.Minute)
+		began := time.Now()
+		if err := b.Wait(t.Context(), Tail); err != nil || time.Since(began) != 7*time.Minute {
+			t.Errorf("waited %v, %v, want 7m", time.Since(began), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		b.Throttled(time.Hour)
+		if err := b.Wait(ctx, Tail); err == nil {
+			t.Error("Wait outlived its context")
+		}
+	})
+}
+
+// Whatever an API says of its limits, a budget must not stand still for ever.
+func TestBudgetNeverStuck(t *testing.T) {
+	for seed := range uint64(100) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 1))
+			b := NewBudget(rnd.Float64())
+			for range 50 {
+				began := time.Now()
+				if err := b.Wait(t.Context(), Priority(rnd.IntN(4))); err != nil {
+					t.Fatal(err)
+				}
+				if d := time.Since(began); d > 2*limitWindow {
+					t.Fatalf("waited %v", d)
+				}
+				limit := rnd.IntN(20)
+				b.Observe(RateLimit{Limit: limit, Remaining: rnd.IntN(limit + 3), Reset: time.Duration(rnd.IntN(4000)-300) * time.Second, At: time.Now()})
+			}
+		})
+	}
+}

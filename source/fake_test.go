@@ -1,0 +1,464 @@
+package source
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"onelogin-kafka/schemas"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// happening is one event of the truth: it exists from created on, and the API
+// shows it from visible on.
+type happening struct {
+	id               int64
+	created, visible time.Time
+}
+
+func (h happening) raw() []byte {
+	return fmt.Appendf(nil, `{"id":%d,"created_at":%q}`, h.id, h.created.Format(time.RFC3339Nano))
+}
+
+func (h happening) event() schemas.Event {
+	return schemas.Event{Raw: h.raw(), ID: h.id, CreatedAt: h.created, CreatedAtText: []byte(h.created.Format(time.RFC3339Nano))}
+}
+
+// fakeAPI is a scripted Client over a list of events.
+type fakeAPI struct {
+	t *testing.T
+
+	mu        sync.Mutex
+	events    []happening // by id
+	malformed [][]byte    // shown at the end of the first page of every run
+	exclusive bool
+	round     time.Duration // since is rounded down to it
+	clamp     int           // most elements of a page; 0 = 1000
+	maxLimit  int           // a higher limit is refused; 0 = none is
+	descend   bool          // highest ids first
+	latency   func() time.Duration
+	fault     func(call int, q Query) error // before anything else
+	after     func(q Query, p *Page)        // last
+	skew      time.Duration                 // of the server's clock
+	noDate    bool
+	limit     RateLimit
+
+	calls   int
+	busy    bool
+	queries []Query
+	frozen  map[string]Query
+}
+
+func (a *fakeAPI) add(hs ...happening) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.events = append(a.events, hs...)
+	slices.SortFunc(a.events, func(x, y happening) int { return cmp.Compare(x.id, y.id) })
+}
+
+func (a *fakeAPI) Page(ctx context.Context, q Query) (Page, error) {
+	a.mu.Lock()
+	if a.busy {
+		a.t.Error("two requests in flight")
+	}
+	a.busy = true
+	a.calls++
+	call := a.calls
+	a.queries = append(a.queries, q)
+	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.busy = false
+	}()
+	if a.latency != nil {
+		if err := sleep(ctx, a.latency()); err != nil {
+			return Page{}, err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fault != nil {
+		if err := a.fault(call, q); err != nil {
+			return Page{}, err
+		}
+	}
+	p, err := a.page(q)
+	if err == nil && a.after != nil {
+		a.after(q, &p)
+	}
+	return p, err
+}
+
+func (a *fakeAPI) page(q Query) (Page, error) {
+	if a.maxLimit > 0 && q.Limit > a.maxLimit {
+		return Page{}, &APIError{Kind: BadLimit, Stage: "Fetch Logs", Message: "Request Failed - response code 400, reason Bad Request", Status: 400}
+	}
+	if q.Cursor != "" {
+		asked := q
+		asked.Cursor = ""
+		if was, found := a.frozen[q.Cursor]; !found || was != asked {
+			a.t.Errorf("query changed under cursor %q: %+v, was %+v", q.Cursor, asked, was)
+		}
+	}
+	now := time.Now()
+	since := q.Since
+	if a.round > 0 {
+		since = since.Truncate(a.round)
+	}
+	size := q.Limit
+	if a.clamp > 0 {
+		size = min(size, a.clamp)
+	}
+	page := Page{Ascending: true, RateLimit: a.limit}
+	if page.RateLimit.Limit > 0 {
+		page.RateLimit.At = now
+	}
+	if !a.noDate {
+		page.ServerTime = now.Add(a.skew).Truncate(time.Second)
+	}
+	at := -1
+	if q.Cursor != "" {
+		at, _ = strconv.Atoi(q.Cursor[:bytes.IndexByte([]byte(q.Cursor), '@')])
+	}
+	list := a.events
+	if a.descend {
+		list = slices.Clone(list)
+		slices.Reverse(list)
+	}
+	last := at
+	for i := range list {
+		h := list[i]
+		pos := int(h.id)
+		if a.descend {
+			pos = int(1<<40 - h.id)
+		}
+		if pos <= at || h.visible.After(now) || h.created.Before(since) || a.exclusive && h.created.Equal(since) ||
+			!q.Until.IsZero() && !h.created.Before(q.Until) {
+			continue
+		}
+		if len(page.Events) == size {
+			page.Next = fmt.Sprintf("%d@%d.%d", last, q.Since.UnixNano(), a.calls)
+			if a.frozen == nil {
+				a.frozen = map[string]Query{}
+			}
+			asked := q
+			asked.Cursor = ""
+			a.frozen[page.Next] = asked
+			break
+		}
+		if n := len(page.Events); n > 0 && page.Events[n-1].ID >= h.id {
+			page.Ascending = false
+		}
+		last = pos
+		page.Events = append(page.Events, h.event())
+	}
+	if q.Cursor == "" {
+		for _, raw := range a.malformed {
+			page.Malformed = append(page.Malformed, Malformed{Raw: raw, Reason: "no id"})
+		}
+	}
+	return page, nil
+}
+
+// topic is the truth of what was committed, and checks each commit.
+type topic struct {
+	t         *testing.T
+	connector string
+	state     map[string][]byte
+	published map[int64]happening
+	count     map[int64]int
+	late      map[int64]bool
+	dead      [][]byte
+	last      schemas.Offset
+	batches   int
+	events    int64
+	empty     int // batches without events or dead letters
+}
+
+func newTopic(t *testing.T) *topic {
+	return &topic{t: t, connector: "acme", state: map[string][]byte{}, published: map[int64]happening{}, count: map[int64]int{}, late: map[int64]bool{}}
+}
+
+func (tp *topic) load() State {
+	st, err := ParseState(tp.connector, maps.Clone(tp.state))
+	if err != nil {
+		tp.t.Fatalf("ParseState: %v", err)
+	}
+	return st
+}
+
+// commit applies b and checks all that must be true of a committed batch.
+func (tp *topic) commit(b *schemas.Batch) {
+	t := tp.t
+	tp.batches++
+	events, phase := 0, schemas.Events
+	if len(b.Records) == 0 || b.Connector != tp.connector {
+		t.Fatalf("batch of %q with %d records", b.Connector, len(b.Records))
+	}
+	sizeDead := len(tp.dead)
+	for i, r := range b.Records {
+		order := map[schemas.Topic]int{schemas.Events: 0, schemas.DeadLetter: 1, schemas.Offsets: 2}
+		if order[r.Topic] < order[phase] {
+			t.Errorf("record %d for %v comes after one for %v", i, r.Topic, phase)
+		}
+		phase = r.Topic
+		switch r.Topic {
+		case schemas.Events:
+			events++
+			tp.event(r)
+		case schemas.DeadLetter:
+			tp.dead = append(tp.dead, r.Value)
+		case schemas.Offsets:
+			if isOffset := string(r.Key) == tp.connector; isOffset != (i == len(b.Records)-1) {
+				t.Errorf("record %d of %d has key %q: the offset must come last", i, len(b.Records), r.Key)
+			}
+			if r.Value == nil {
+				if _, found := tp.state[string(r.Key)]; !found {
+					t.Errorf("tombstone for %q, which was never written", r.Key)
+				}
+				delete(tp.state, string(r.Key))
+			} else {
+				tp.state[string(r.Key)] = r.Value
+			}
+		}
+	}
+	if events != b.Events {
+		t.Errorf("batch says %d events, has %d", b.Events, events)
+	}
+	if events == 0 && len(tp.dead) == sizeDead {
+		tp.empty++
+	}
+	tp.events += int64(events)
+	tp.checkState()
+	if b.Done != nil {
+		b.Done()
+	}
+}
+
+func (tp *topic) event(r schemas.Record) {
+	var id int64
+	late := false
+	for _, h := range r.Headers {
+		switch h.Key {
+		case "ce_id":
+			id, _ = strconv.ParseInt(string(h.Value), 10, 64)
+		case "late":
+			late = true
+		}
+	}
+	tp.count[id]++
+	if tp.count[id] > 1 {
+		tp.t.Errorf("event %d is in the topic %d times", id, tp.count[id])
+	}
+	h := happening{id: id, created: r.Time}
+	if !bytes.Equal(r.Value, h.raw()) {
+		tp.t.Errorf("event %d altered: %s", id, r.Value)
+	}
+	tp.published[id] = h
+	tp.late[id] = late
+}
+
+// checkState compares the offset and the minutes with what was published.
+func (tp *topic) checkState() {
+	t := tp.t
+	st := tp.load()
+	o := st.Offset
+	if o.Through.Before(tp.last.Through) || o.WindowStart.Before(tp.last.WindowStart) ||
+		o.CompleteThrough.Before(tp.last.CompleteThrough) || o.Events < tp.last.Events || o.LastID < tp.last.LastID {
+		t.Errorf("position went back from %+v to %+v", tp.last, o)
+	}
+	tp.last = o
+	if o.Events != tp.events {
+		t.Errorf("offset says %d events, topic has %d", o.Events, tp.events)
+	}
+	if o.CompleteThrough.After(o.Through) {
+		t.Errorf("complete through %v, but only through %v", o.CompleteThrough, o.Through)
+	}
+	inWindow := 0
+	for _, h := range tp.published {
+		m := minuteOf(h.created)
+		if m < minuteOf(o.WindowStart) {
+			continue
+		}
+		inWindow++
+		if _, found := slices.BinarySearch(st.Minutes[m], h.id); !found {
+			t.Errorf("event %d is published but not in its minute", h.id)
+		}
+	}
+	known := 0
+	for m, ids := range st.Minutes {
+		known += len(ids)
+		if m < minuteOf(o.WindowStart) {
+			t.Errorf("minute %v lies before the window's start %v", minuteTime(m), o.WindowStart)
+		}
+	}
+	if known != inWindow {
+		t.Errorf("minutes hold %d ids, the topic %d events of the window", known, inWindow)
+	}
+}
+
+// fakeSink commits what is offered after some delay, or goes void.
+type fakeSink struct {
+	topic   *topic
+	room    int
+	delay   func() time.Duration
+	voids   func() bool                  // asked before each commit
+	refuse  func(b *schemas.Batch) error // asked before a batch is taken
+	offered int
+
+	mu    sync.Mutex
+	cond  *sync.Cond
+	queue []*schemas.Batch
+	void  bool
+}
+
+func newSink(tp *topic) *fakeSink {
+	s := &fakeSink{topic: tp, room: 3}
+	s.cond = sync.NewCond(&s.mu)
+	return s
+}
+
+func (s *fakeSink) Offer(ctx context.Context, b *schemas.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != nil {
+		if err := s.refuse(b); err != nil {
+			return err
+		}
+	}
+	for len(s.queue) >= s.room && !s.void {
+		s.cond.Wait()
+	}
+	if s.void {
+		return fmt.Errorf("offering: %w", ErrVoid)
+	}
+	s.offered++
+	s.queue = append(s.queue, b)
+	s.cond.Broadcast()
+	return nil
+}
+
+// run commits until ctx ends or the sink goes void.
+func (s *fakeSink) run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.void = true
+		s.cond.Broadcast()
+	})
+	defer stop()
+	for {
+		s.mu.Lock()
+		for len(s.queue) == 0 && !s.void {
+			s.cond.Wait()
+		}
+		if s.void {
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		if s.delay != nil {
+			_ = sleep(ctx, s.delay())
+		}
+		s.mu.Lock()
+		if s.void || ctx.Err() != nil || s.voids != nil && s.voids() {
+			s.void = true
+			s.queue = nil
+			s.cond.Broadcast()
+			s.mu.Unlock()
+			return
+		}
+		n := 1 + s.topic.batches%len(s.queue) // a group
+		for _, b := range s.queue[:n] {
+			s.topic.commit(b)
+		}
+		s.queue = s.queue[n:]
+		s.cond.Broadcast()
+		s.mu.Unlock()
+	}
+}
+
+// newPoller returns a poller of api that starts a day back.
+func newPoller(api Client) *Poller {
+	return &Poller{
+		Connector: "acme",
+		Settings:  Settings{StartFrom: StartFrom{Ago: 24 * time.Hour}, Domain: "acme.onelogin.com"},
+		Client:    api,
+		Encoder:   &schemas.Encoder{Tenant: "acme", Domain: "acme.onelogin.com"},
+		Metrics:   NewMetrics(prometheus.NewRegistry()),
+		Log:       zerolog.New(io.Discard),
+	}
+}
+
+// rig is a poller at work on an API and a sink.
+type rig struct {
+	t      *testing.T
+	api    *fakeAPI
+	topic  *topic
+	sink   *fakeSink
+	poller *Poller
+	log    *bytes.Buffer
+	stop   context.CancelFunc
+	done   chan error
+}
+
+func newRig(t *testing.T) *rig {
+	api := &fakeAPI{t: t}
+	g := &rig{t: t, api: api, topic: newTopic(t), poller: newPoller(api), log: &bytes.Buffer{}}
+	g.sink = newSink(g.topic)
+	g.poller.Log = zerolog.New(g.log).Level(zerolog.InfoLevel)
+	return g
+}
+
+// start begins a session with the state committed so far; end ends it.
+func (g *rig) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	sink := g.sink
+	st := g.topic.load()
+	g.done = make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { sink.run(ctx) })
+	go func() {
+		err := g.poller.Run(ctx, st, sink)
+		cancel()
+		wg.Wait()
+		g.done <- err
+	}()
+	g.stop = cancel
+}
+
+// end kills the session and returns what Run returned; what was offered but not
+// committed is lost.
+func (g *rig) end() error {
+	g.stop()
+	err := <-g.done
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, ErrVoid) {
+		g.t.Errorf("Run returned %v", err)
+	}
+	old := g.sink
+	g.sink = newSink(g.topic)
+	g.sink.delay, g.sink.voids, g.sink.refuse, g.sink.room = old.delay, old.voids, old.refuse, old.room
+	return err
+}
+
+// during runs for d of fake time.
+func (g *rig) during(d time.Duration) {
+	g.start()
+	time.Sleep(d)
+	_ = g.end()
+}

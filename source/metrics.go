@@ -1,0 +1,136 @@
+package source
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"onelogin-kafka/schemas"
+)
+
+// Metrics are what pollers count, by connector. One Metrics serves all pollers
+// of a process. A nil *Metrics counts nothing.
+type Metrics struct {
+	// Requests counts API calls by connector and code: the HTTP status, or the
+	// Kind where there was no answer. The client counts here.
+	Requests *prometheus.CounterVec
+
+	events      *prometheus.CounterVec
+	duplicates  *prometheus.CounterVec
+	deadLetters *prometheus.CounterVec
+	late        *prometheus.CounterVec
+	beyond      *prometheus.CounterVec
+	throttled   *prometheus.CounterVec
+	lastEvent   *prometheus.GaugeVec
+	lastPoll    *prometheus.GaugeVec
+	lag         *prometheus.GaugeVec
+	remaining   *prometheus.GaugeVec
+	state       *prometheus.GaugeVec
+	lateness    prometheus.Histogram
+}
+
+// NewMetrics registers the metrics with r. It panics if they already are.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"connector"}, labels...))
+		r.MustRegister(v)
+		return v
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, append([]string{"connector"}, labels...))
+		r.MustRegister(v)
+		return v
+	}
+	m := &Metrics{
+		Requests:    counter("onelogin_api_requests_total", "API calls by HTTP status, or by kind of error where there was no answer.", "code"),
+		events:      counter("onelogin_events_total", "Events committed to the topic."),
+		duplicates:  counter("onelogin_duplicates_suppressed_total", "Events the API showed again that were already published; overlapping polls make these all the time."),
+		deadLetters: counter("onelogin_deadletters_total", "Elements of answers that are not events, committed to the dead-letter topic."),
+		late:        counter("onelogin_late_events_total", "Events that appeared more than 2 s behind the newest published."),
+		beyond:      counter("onelogin_beyond_window_total", "Events seen but not published because they were created before the window's start."),
+		throttled:   counter("onelogin_throttled_total", "API answers that refused a call because the account's budget was used up."),
+		lastEvent:   gauge("onelogin_last_event_timestamp_seconds", "created_at of the newest event committed."),
+		lastPoll:    gauge("onelogin_last_poll_success_timestamp_seconds", "When the API was last read to its end."),
+		lag:         gauge("onelogin_lag_seconds", "How far what is offered to Kafka lies behind what the API may show."),
+		remaining:   gauge("onelogin_rate_limit_remaining", "API calls left in the account's window."),
+		state:       gauge("onelogin_state", "1 for the connector's state, 0 for the others.", "state"),
+		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "onelogin_event_lateness_seconds",
+			Help:    "Age of late events when they were found.",
+			Buckets: []float64{2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600},
+		}),
+	}
+	r.MustRegister(m.lateness)
+	return m
+}
+
+// SetState shows a state that no poller is there to show.
+func (m *Metrics) SetState(connector string, state schemas.State) {
+	if m == nil {
+		return
+	}
+	for _, s := range schemas.States {
+		value := 0.0
+		if s == state {
+			value = 1
+		}
+		m.state.WithLabelValues(connector, string(s)).Set(value)
+	}
+}
+
+// Delete forgets a connector that is not polled here any more.
+func (m *Metrics) Delete(connector string) {
+	if m == nil {
+		return
+	}
+	for _, v := range []interface {
+		DeletePartialMatch(prometheus.Labels) int
+	}{m.Requests, m.events, m.duplicates, m.deadLetters, m.late, m.beyond, m.throttled, m.lastEvent, m.lastPoll, m.lag, m.remaining, m.state} {
+		v.DeletePartialMatch(prometheus.Labels{"connector": connector})
+	}
+}
+
+// meters are the metrics of one connector, looked up once.
+type meters struct {
+	events, duplicates, deadLetters, late, beyond, throttled prometheus.Counter
+	lastEvent, lastPoll, lag, remaining                      prometheus.Gauge
+	lateness                                                 prometheus.Observer
+	states                                                   map[schemas.State]prometheus.Gauge
+}
+
+func (m *Metrics) of(connector string) *meters {
+	if m == nil {
+		m = NewMetrics(prometheus.NewRegistry())
+	}
+	t := &meters{
+		events:      m.events.WithLabelValues(connector),
+		duplicates:  m.duplicates.WithLabelValues(connector),
+		deadLetters: m.deadLetters.WithLabelValues(connector),
+		late:        m.late.WithLabelValues(connector),
+		beyond:      m.beyond.WithLabelValues(connector),
+		throttled:   m.throttled.WithLabelValues(connector),
+		lastEvent:   m.lastEvent.WithLabelValues(connector),
+		lastPoll:    m.lastPoll.WithLabelValues(connector),
+		lag:         m.lag.WithLabelValues(connector),
+		remaining:   m.remaining.WithLabelValues(connector),
+		lateness:    m.lateness,
+		states:      make(map[schemas.State]prometheus.Gauge, len(schemas.States)),
+	}
+	for _, s := range schemas.States {
+		t.states[s] = m.state.WithLabelValues(connector, string(s))
+	}
+	return t
+}
+
+func (t *meters) setState(state schemas.State) {
+	for s, g := range t.states {
+		if s == state {
+			g.Set(1)
+		} else {
+			g.Set(0)
+		}
+	}
+}
+
+// seconds is t as Prometheus wants it.
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }

@@ -1,0 +1,164 @@
+// Package onelogin speaks to OneLogin's Events API: it gets tokens, asks for
+// one page at a time, and says in a closed list of kinds what went wrong. It
+// keeps no position, does not retry and does not wait: when to ask, and how far
+// back, is the caller's.
+package onelogin
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"onelogin-kafka/source"
+)
+
+// Config is what tells one OneLogin account from another.
+type Config struct {
+	// Domain is the account's domain: acme, acme.onelogin.com and
+	// https://acme.onelogin.com/ mean the same.
+	Domain string
+	// BaseURL overrides https://<domain>, for tests and proxies. It is https,
+	// or http for a loopback host.
+	BaseURL string
+	// ClientID is the id of the API credential.
+	ClientID string
+	// Secret reads the client secret. It is called anew for each token request,
+	// so that a rotated secret needs no restart. White space around the secret
+	// is not part of it. Its error must not hold the secret.
+	Secret func() (string, error)
+}
+
+// Options are the outside of a Client. The zero value is ready to use.
+type Options struct {
+	// HTTP carries the requests; nil makes a transport of the client's own.
+	// Many clients may share one NewTransport. It must not follow redirects
+	// (no http.RoundTripper does) and should not use a proxy from the
+	// environment.
+	HTTP http.RoundTripper
+	// Log gets debug lines only.
+	Log zerolog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Limits bound every answer; zero fields mean the defaults.
+	Limits Limits
+	// Observe, if not nil, is told of each HTTP request when it ends. endpoint
+	// and code come from closed lists, see Endpoints and Codes.
+	Observe func(endpoint, code string, d time.Duration)
+	// UserAgent is sent with each request; empty means "onelogin-kafka".
+	UserAgent string
+}
+
+// Limits bound what one request may cost. What goes over a limit is an error
+// that says so.
+type Limits struct {
+	// Body is the most bytes of a page after decompression. Default 32 MiB.
+	Body int64
+	// Header is the most bytes of an answer's header. Default 64 KiB.
+	Header int64
+	// Request is the most time from the start of a request to the end of its
+	// answer. Default 60 s.
+	Request time.Duration
+	// ResponseHeader is the most time from the end of a request to the end of
+	// its answer's header. Default 30 s.
+	ResponseHeader time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Body <= 0 {
+		l.Body = 32 << 20
+	}
+	if l.Header <= 0 {
+		l.Header = 64 << 10
+	}
+	if l.Request <= 0 {
+		l.Request = 60 * time.Second
+	}
+	if l.ResponseHeader <= 0 {
+		l.ResponseHeader = 30 * time.Second
+	}
+	return l
+}
+
+// Client asks one account's API. Its methods may be called concurrently.
+type Client struct {
+	opts     Options
+	base     string // scheme, host and path prefix, without a slash at the end
+	clientID string
+	secret   func() (string, error)
+	owned    *http.Transport // nil when the transport came from outside
+
+	tokens    tokens
+	accountID atomic.Int64
+	bodySize  atomic.Int64 // of the last page, to size the next buffer by
+}
+
+var _ source.Client = (*Client)(nil)
+
+// New checks cfg and returns a client for it. The error is a
+// *source.APIError of kind Configuration. Nothing is sent and the secret is not
+// read yet.
+func New(cfg Config, opts Options) (*Client, error) {
+	base, err := baseURL(cfg)
+	if err != nil {
+		return nil, configurationError(err)
+	}
+	if err := checkCredential("client id", cfg.ClientID); err != nil {
+		return nil, configurationError(err)
+	}
+	if cfg.Secret == nil {
+		return nil, configurationError(errNoSecret)
+	}
+	c := &Client{
+		opts:     opts,
+		base:     base,
+		clientID: cfg.ClientID,
+		secret:   cfg.Secret,
+		tokens:   newTokens(),
+	}
+	c.opts.Limits = opts.Limits.withDefaults()
+	if c.opts.Now == nil {
+		c.opts.Now = time.Now
+	}
+	if c.opts.UserAgent == "" {
+		c.opts.UserAgent = "onelogin-kafka"
+	}
+	if c.opts.HTTP == nil {
+		c.owned = NewTransport(c.opts.Limits)
+		c.opts.HTTP = c.owned
+	}
+	return c, nil
+}
+
+// AccountID is the account the token belongs to; 0 until a token answer has
+// said it.
+func (c *Client) AccountID() int64 { return c.accountID.Load() }
+
+// Close closes the idle connections of the client's own transport.
+func (c *Client) Close() {
+	if c.owned != nil {
+		c.owned.CloseIdleConnections()
+	}
+}
+
+// String names the client without what it holds, so that printing one by
+// accident shows no token.
+func (c *Client) String() string { return "onelogin.Client(" + c.base + ")" }
+
+// GoString is String.
+func (c *Client) GoString() string { return c.String() }
+
+// readSecret reads the secret for one token request.
+func (c *Client) readSecret() (string, error) {
+	s, err := c.secret()
+	if err != nil {
+		return "", configurationError(secretError{err})
+	}
+	s = strings.TrimSpace(s)
+	if err := checkCredential("client secret", s); err != nil {
+		return "", configurationError(err)
+	}
+	return s, nil
+}

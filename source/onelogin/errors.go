@@ -1,0 +1,249 @@
+package onelogin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"onelogin-kafka/source"
+)
+
+// DNIF's messages of its connector validation.
+const (
+	msgConfiguration = "Configuration Error"
+	msgCredentials   = "Credentials error"
+	msgConnect       = "Unable to connect"
+	msgFailed        = "Request Failed"
+	msgListing       = "Log listing error"
+	msgReading       = "Log reading error"
+	msgTimeout       = "Request Timeout"
+)
+
+// What to do, one sentence each.
+const (
+	adviceConfiguration = "Check the connector's configuration."
+	adviceCredentials   = "Check client id and secret, and that the API credential is enabled in OneLogin (Developers > API Credentials)."
+	adviceRevoked       = "A fresh token was refused too: check that the API credential is still enabled and belongs to this domain."
+	adviceForbidden     = "Give the API credential the scope Read All, and allow this address if OneLogin restricts addresses."
+	adviceConnect       = "Check the domain, the network, name resolution, any firewall, and that this host trusts the certificate."
+	adviceTimeout       = "Check the network; if it is well, OneLogin is slow and it will be tried again."
+	adviceThrottled     = "The account's hourly budget of API calls is used up; it is shared with all other tools of the account, so lower rate_limit.share or theirs."
+	adviceLimit         = "Set page_size to 50 or auto."
+	adviceNotFound      = "Check the domain: OneLogin knows no such address."
+	adviceRedirect      = "The host sends elsewhere and redirects are not followed: check domain and base_url."
+	adviceTokenServer   = "OneLogin answers so when the user who made the API credential was deleted: if it stays, make a new credential."
+	adviceServer        = "OneLogin has a fault; it will be tried again."
+	adviceRefused       = "OneLogin refuses the request; if it stays, ask OneLogin's support with the request id."
+	adviceUnreadable    = "What came is not what OneLogin promises: look for a proxy or a login page in between; it will be tried again."
+	adviceData          = "None of the newest events can be read: ask for an update of this connector."
+)
+
+func configurationError(err error) *source.APIError {
+	return &source.APIError{
+		Kind: source.Configuration, Stage: stageConfiguration,
+		Message: msgConfiguration, Advice: adviceConfiguration, Err: err,
+	}
+}
+
+func setUnreadable(e *source.APIError, message string, err error) {
+	if e.Stage == stageAuthentication {
+		message = msgFailed // DNIF knows no reading of logs at that stage
+	}
+	e.Kind, e.Message, e.Advice, e.Err = source.Unreadable, message, adviceUnreadable, err
+}
+
+func setUnreachable(e *source.APIError, err error) {
+	e.Kind, e.Message, e.Advice, e.Err = source.Unreachable, msgConnect, adviceConnect, err
+}
+
+func setTimeout(e *source.APIError, err error) {
+	e.Kind, e.Message, e.Advice, e.Err = source.Timeout, msgTimeout, adviceTimeout, err
+}
+
+// fault is what the body of an answer says about an error. Its texts come from
+// outside: they decide the kind and go nowhere else.
+type fault struct {
+	failed    bool
+	code      int    // 0: not said
+	message   string // status.message or message, or the description in it
+	attribute string // status.message.attribute
+	oauth     string // RFC 6749's error
+}
+
+// faultOf reads the body of an answer that is not a success. A body that is not
+// JSON (the edge answers in HTML) says nothing.
+func faultOf(a *answer) fault {
+	if !isJSON(a.header) {
+		return fault{}
+	}
+	env, err := readEnvelope(a.body, func(at int) (int, bool) { return skipValue(a.body, at, 1) })
+	if err != nil {
+		return fault{}
+	}
+	return env.fault()
+}
+
+// fault reads the families of errors: {"status":{"error":true,…}} with a text or
+// an object as its message; {"message":…,"statusCode":…,"name":…} of the
+// gateway and of /api/2; and RFC 6749's {"error":…}. Anything in status.error
+// but false and null is an error: what we cannot read is not a success.
+func (env envelope) fault() fault {
+	var f fault
+	message := json.RawMessage(env.message)
+	if len(env.status) > 0 && env.status[0] == '{' {
+		var s struct {
+			Error   json.RawMessage `json:"error"`
+			Code    json.RawMessage `json:"code"`
+			Message json.RawMessage `json:"message"`
+		}
+		if json.Unmarshal(env.status, &s) != nil {
+			return fault{failed: true}
+		}
+		f.code = httpCode(s.Code)
+		f.failed = f.code >= 400 || len(s.Error) > 0 && string(s.Error) != "false" && string(s.Error) != "null"
+		if s.Message != nil {
+			message = s.Message
+		}
+	}
+	for _, v := range [][]byte{env.statusCode, env.status} {
+		if n := httpCode(v); n >= 400 {
+			f.failed, f.code = true, n
+		}
+	}
+	if len(env.oerr) > 0 && string(env.oerr) != "null" && string(env.oerr) != "false" {
+		f.failed, f.oauth = true, looseString(json.RawMessage(env.oerr))
+	}
+	f.message = looseString(message)
+	if len(message) > 0 && message[0] == '{' {
+		var m struct {
+			Description json.RawMessage `json:"description"`
+			Attribute   json.RawMessage `json:"attribute"`
+		}
+		if json.Unmarshal(message, &m) == nil {
+			f.message, f.attribute = looseString(m.Description), looseString(m.Attribute)
+		}
+	}
+	return f
+}
+
+func httpCode(v json.RawMessage) int {
+	if n := looseInt(v); n >= 100 && n < 600 {
+		return int(n)
+	}
+	return 0
+}
+
+// words are the lower-case words of a fault's message.
+func (f fault) words() map[string]bool {
+	w := make(map[string]bool)
+	for s := range strings.FieldsFuncSeq(strings.ToLower(f.message), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}) {
+		w[s] = true
+	}
+	return w
+}
+
+// refusal makes the error for an answer that is not a success, or that is one
+// with a fault in its body.
+func (c *Client) refusal(stage string, a *answer, f fault) *source.APIError {
+	code := a.status
+	if code == http.StatusOK && f.code != 0 {
+		code = f.code
+	}
+	e := &source.APIError{Stage: stage, Message: failedMessage(code)}
+	e.Kind, e.Advice = classify(stage, code, f)
+	if e.Kind == source.Credentials {
+		e.Message = msgCredentials
+		if stage == stageFetchLogs {
+			e.Advice = adviceRevoked
+		}
+	}
+	return c.annotate(e, a)
+}
+
+// classify decides the kind of an error from the status and, where a status has
+// several meanings, from the fields of the body. OneLogin has no error codes
+// below the status, so its words must do where it gives no attribute; they are
+// compared as whole words.
+func classify(stage string, code int, f fault) (source.Kind, string) {
+	words := f.words()
+	auth := stage == stageAuthentication
+	bad := code == http.StatusBadRequest || code == http.StatusUnprocessableEntity
+	switch {
+	case code == http.StatusTooManyRequests,
+		// HTTP 400 with "rate_limit_exceeded" is on record.
+		code != http.StatusUnauthorized && words["rate"] && words["limit"]:
+		return source.Throttled, adviceThrottled
+	case code == http.StatusUnauthorized,
+		// The token endpoint's answer to a header that it cannot use, and RFC
+		// 6749's to a client it does not know; both may come with 400.
+		auth && code < 500 && words["authorization"] && words["information"] && words["incorrect"],
+		auth && code < 500 && (f.oauth == "invalid_client" || f.oauth == "unauthorized_client"):
+		return source.Credentials, adviceCredentials
+	case code == http.StatusForbidden:
+		return source.Forbidden, adviceForbidden
+	// A 400 that only seems to blame the page size costs smaller pages; one
+	// that is not seen to do so would stop the connector. So the word is enough
+	// where there is no attribute.
+	case !auth && bad && (f.attribute == "limit" || f.attribute == "" && words["limit"]):
+		return source.BadLimit, adviceLimit
+	case code == http.StatusNotFound:
+		return source.Refused, adviceNotFound
+	case code >= 300 && code < 400:
+		return source.Refused, adviceRedirect
+	case code >= 500 && auth:
+		return source.Refused, adviceTokenServer
+	case code >= 500:
+		return source.Refused, adviceServer
+	}
+	return source.Refused, adviceRefused
+}
+
+// failedMessage takes the reason from the standard and not from the answer.
+func failedMessage(code int) string {
+	reason := http.StatusText(code)
+	switch {
+	case code == http.StatusOK:
+		reason = "error in the body"
+	case reason == "":
+		reason = "unknown"
+	}
+	return fmt.Sprintf("%s - response code %d, reason %s", msgFailed, code, reason)
+}
+
+// annotate adds what the answer's header says.
+func (c *Client) annotate(e *source.APIError, a *answer) *source.APIError {
+	e.Status = a.status
+	e.RequestID = requestID(a.header)
+	e.RateLimit = a.rateLimit
+	e.RetryAfter = retryWait(e.Kind, a)
+	return e
+}
+
+// retryWait is Retry-After where it was sent. Else the end of the budget's
+// window, if the answer was a refusal for lack of budget. A refusal with calls
+// left is for another reason, such as too many at once: to wait for the end of a
+// window that has most of an hour to go would be for nothing.
+func retryWait(kind source.Kind, a *answer) time.Duration {
+	if d := readRetryAfter(a.header, a.at); d > 0 {
+		return d
+	}
+	known := a.rateLimit.Limit > 0
+	spent := known && a.rateLimit.Remaining <= a.rateLimit.Limit/spentPart
+	reset := readReset(a.header)
+	if kind == source.Throttled && (spent || !known || reset <= shortWindow) || known && a.rateLimit.Remaining == 0 {
+		return reset
+	}
+	return 0
+}
+
+// spentPart: with less than this part of the calls left, a refusal is for lack
+// of budget, though calls may have been given back meanwhile.
+const spentPart = 100
+
+// shortWindow is how long a window may still last for its end to be waited for
+// though it has calls left.
+const shortWindow = time.Minute

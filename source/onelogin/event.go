@@ -1,0 +1,120 @@
+package onelogin
+
+import (
+	"time"
+
+	"onelogin-kafka/schemas"
+)
+
+// Why an element of a page is not an event. These go into a header of the dead
+// letter.
+const (
+	reasonNotObject   = "not an object"
+	reasonNoID        = "no id"
+	reasonBadID       = "id is not a positive integer within 63 bits"
+	reasonTwiceID     = "id is there twice"
+	reasonNoCreated   = "no created_at"
+	reasonBadCreated  = "created_at is not an RFC 3339 time from 1970 to 9999"
+	reasonTwiceCreate = "created_at is there twice"
+)
+
+// readEvent reads the object at b[i] into ev, but for Raw. The reason is empty
+// if it is an event.
+//
+// Of a key that is there twice the last value counts, as with encoding/json,
+// but not for id and created_at: readers differ in which one they take, and an
+// event must have one identity for all of them.
+func readEvent(b []byte, i int, ev *schemas.Event) (end int, reason string, ok bool) {
+	var hasID, hasCreated bool
+	blame := func(r string) {
+		if reason == "" {
+			reason = r
+		}
+	}
+	end, ok = eachMember(b, i, 2, func(key []byte, at int) (int, bool) {
+		switch string(key) {
+		case "id":
+			if hasID {
+				blame(reasonTwiceID)
+			}
+			hasID = true
+			n, _, end, ok := readInt(b, at)
+			if ok && n <= 0 {
+				blame(reasonBadID)
+			}
+			ev.ID = n
+			return end, ok
+		case "created_at":
+			if hasCreated {
+				blame(reasonTwiceCreate)
+			}
+			hasCreated = true
+			end, ok := skipValue(b, at, 3)
+			if ok && !readTime(b[at:end:end], ev) {
+				blame(reasonBadCreated)
+			}
+			return end, ok
+		case "account_id":
+			n, _, end, ok := readInt(b, at)
+			ev.AccountID = n
+			return end, ok
+		case "event_type_id":
+			n, _, end, ok := readInt(b, at)
+			ev.TypeID = n
+			return end, ok
+		case "user_id":
+			_, text, end, ok := readInt(b, at)
+			ev.UserID = text
+			return end, ok
+		}
+		return skipValue(b, at, 3)
+	})
+	switch {
+	case !ok:
+	case !hasID:
+		blame(reasonNoID)
+	case !hasCreated:
+		blame(reasonNoCreated)
+	}
+	return end, reason, ok
+}
+
+// readInt reads the value at b[i]; n is 0 and text nil if it is not an integer
+// within int64.
+func readInt(b []byte, i int) (n int64, text []byte, end int, ok bool) {
+	if i >= len(b) || b[i] != '-' && (b[i] < '0' || b[i] > '9') {
+		end, ok = skipValue(b, i, 3)
+		return 0, nil, end, ok
+	}
+	end, integer, ok := skipNumber(b, i)
+	if !ok || !integer {
+		return 0, nil, end, ok
+	}
+	text = b[i:end:end]
+	if n, ok = parseInt(text); !ok {
+		return 0, nil, end, true
+	}
+	return n, text, end, true
+}
+
+// readTime reads created_at from the JSON value v.
+func readTime(v []byte, ev *schemas.Event) bool {
+	if len(v) < 2 || v[0] != '"' {
+		return false
+	}
+	text := v[1 : len(v)-1 : len(v)-1]
+	var t time.Time
+	if t.UnmarshalText(text) != nil {
+		// Only an escaped text can be a time and not read like one.
+		text = unescape(v)
+		if t.UnmarshalText(text) != nil {
+			return false
+		}
+	}
+	t = t.UTC()
+	if t.Year() < 1970 || t.Year() > 9999 {
+		return false
+	}
+	ev.CreatedAt, ev.CreatedAtText = t, text
+	return true
+}

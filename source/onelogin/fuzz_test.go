@@ -1,0 +1,168 @@
+package onelogin
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"onelogin-kafka/source"
+)
+
+func addBodies(f *testing.F) {
+	for _, s := range samples(f) {
+		f.Add([]byte(body(morePage, string(s), event(1))))
+	}
+	for _, s := range []string{
+		body(lastPage), body(lastPage, `{}`, `null`, `[{"id":1}]`, event(9007199254740993)),
+		`{"data":[{"\u0069d":1,"created_at":"2024-02-27T23:48:09+02:00","x":"\"\\"}]}`,
+		`{"data":[{"id":1,"id":2,"created_at":""}],"pagination":{"next_link":"","after_cursor":"\ud800"}}`,
+		`{"status":{"error":true,"code":400,"message":{"description":"limit","attribute":"limit"}}}`,
+		`{"message":"rate_limit_exceeded","statusCode":400,"name":"x"}`, `{"error":"invalid_client"}`, haproxy429, ``, `null`,
+		tokenBody("t"), `{"status":{"error":false},"data":[` + tokenBody("t") + `]}`,
+	} {
+		f.Add([]byte(s))
+	}
+}
+
+// FuzzPage: a page is whole or an error; each event is an exact slice of the
+// body, and encoding/json reads the same id and time in it.
+func FuzzPage(f *testing.F) {
+	addBodies(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, want := validJSON(b), json.Valid(b); got != want {
+			t.Fatalf("valid: got %v, want %v", got, want)
+		}
+		keep := bytes.Clone(b)
+		p, flt, err := decodePage(b)
+		if !bytes.Equal(b, keep) {
+			t.Fatal("the body was changed")
+		}
+		if err != nil || flt.failed {
+			if p.Len() != 0 || p.Next != "" {
+				t.Fatal("a failed page has something in it")
+			}
+			return
+		}
+		var whole map[string]json.RawMessage
+		if err := json.Unmarshal(b, &whole); err != nil {
+			t.Fatalf("encoding/json refuses: %v", err)
+		}
+		var data []json.RawMessage
+		if err := json.Unmarshal(whole["data"], &data); err != nil || len(data) != p.Len() {
+			t.Fatalf("encoding/json reads %d elements, not %d: %v", len(data), p.Len(), err)
+		}
+		// Events and malformed elements together are data, in its order.
+		found := make(map[int][]byte)
+		ascending, last := true, -1
+		for i, e := range p.Events {
+			o := offset(b, e.Raw)
+			if o <= last {
+				t.Fatalf("event %d is at %d, after one at %d", i, o, last)
+			}
+			found[o], last = e.Raw, o
+			ascending = ascending && (i == 0 || e.ID > p.Events[i-1].ID)
+			agree(t, e.Raw, e.ID, e.CreatedAt, e.CreatedAtText)
+		}
+		last = -1
+		for i, m := range p.Malformed {
+			o := offset(b, m.Raw)
+			if o <= last || m.Reason == "" {
+				t.Fatalf("malformed %d is at %d, after one at %d, reason %q", i, o, last, m.Reason)
+			}
+			found[o], last = m.Raw, o
+		}
+		for i, o := range slices.Sorted(maps.Keys(found)) {
+			if len(found) != len(data) || !bytes.Equal(found[o], data[i]) {
+				t.Fatalf("element %d is %s, want %s", i, found[o], data[i])
+			}
+		}
+		if p.Ascending != ascending {
+			t.Fatalf("ascending is %v", p.Ascending)
+		}
+	})
+}
+
+// offset is where the slice s of b's own memory starts; -1 if it is none.
+func offset(b, s []byte) int {
+	for i := range b {
+		if &b[i] == &s[0] {
+			return i
+		}
+	}
+	return -1
+}
+
+func agree(t *testing.T, raw []byte, id int64, created time.Time, text []byte) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var m map[string]any
+	if err := d.Decode(&m); err != nil {
+		t.Fatalf("encoding/json refuses %s: %v", raw, err)
+	}
+	if n, ok := m["id"].(json.Number); !ok || n.String() != strconv.FormatInt(id, 10) || id <= 0 {
+		t.Fatalf("id is %d, encoding/json reads %v", id, m["id"])
+	}
+	s, ok := m["created_at"].(string)
+	if !ok || s != string(text) {
+		t.Fatalf("created_at is %q, encoding/json reads %v", text, m["created_at"])
+	}
+	if want, err := time.Parse(time.RFC3339Nano, s); err != nil || !want.Equal(created) {
+		t.Fatalf("created_at is %v, want %v", created, want)
+	}
+}
+
+// FuzzToken: a token is usable in a header, or there is an error.
+func FuzzToken(f *testing.F) {
+	addBodies(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tok, flt, err := decodeToken(b)
+		switch {
+		case err != nil || flt.failed:
+			if tok != (tokenAnswer{}) {
+				t.Fatalf("a failed answer has %+v", tok)
+			}
+		case !usableToken(tok.value) || tok.accountID < 0 || tok.expiresIn < 0 || tok.expiresIn > maxTokenLife:
+			t.Fatalf("got %+v", tok)
+		case tok.use(time.Now()) < minTokenUse:
+			t.Fatalf("used for %v", tok.use(time.Now()))
+		}
+	})
+}
+
+// FuzzErrorBody: whatever an error says, the refusal has a kind of its own, one
+// of a few messages, and no text of the answer.
+func FuzzErrorBody(f *testing.F) {
+	addBodies(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c := &Client{}
+		for _, status := range []int{200, 400, 401, 403, 404, 429, 500} {
+			for _, stage := range []string{stageAuthentication, stageFetchLogs} {
+				a := &answer{status: status, header: http.Header{}, body: b}
+				flt := faultOf(a)
+				e := c.refusal(stage, a, flt)
+				if e.Kind == source.Unknown || e.Advice == "" || e.Err != nil || e.Status != status {
+					t.Fatalf("got %+v", e)
+				}
+				code := status
+				if status == 200 && flt.code != 0 {
+					code = flt.code
+				}
+				if e.Message != msgCredentials && e.Message != failedMessage(code) {
+					t.Fatalf("message is %q", e.Message)
+				}
+				if status == 401 && e.Kind != source.Credentials || status == 429 && e.Kind != source.Throttled {
+					t.Fatalf("%d is %v", status, e.Kind)
+				}
+			}
+		}
+		if types, flt, err := decodeTypes(b); (err != nil || flt.failed) && types != nil {
+			t.Fatal("failed types have something in them")
+		}
+	})
+}

@@ -1,0 +1,132 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"onelogin-kafka/schemas"
+)
+
+// Poller polls one connector. Its exported fields are set before the first Run
+// and may be changed between two.
+type Poller struct {
+	// Connector is the connector's name.
+	Connector string
+	Settings
+	// Client asks the API.
+	Client Client
+	// Encoder makes the records; it is used by Run only.
+	Encoder *schemas.Encoder
+	// Budget is shared by all connectors of one account; nil = one of its own.
+	Budget *Budget
+	// Metrics are shared by all pollers; nil = none.
+	Metrics *Metrics
+	// Log gets state changes at info and warn, and details at debug.
+	Log zerolog.Logger
+	// AccountID, if not nil, returns the account of the credentials; 0 while
+	// that is not known. An offset of another account is never touched.
+	AccountID func() int64
+	// OnChange, if not nil, is called by a goroutine of Run whenever state,
+	// stage or message of Status change. It must not block.
+	OnChange func()
+
+	// What stays warm from session to session. Run alone uses it.
+	pace  pace
+	retry *retry
+	limit int
+	clock clock
+	// born is when a connector without an offset was first polled: "now" as
+	// its start, however long the API is down after that.
+	born        time.Time
+	warnedOrder bool
+	meters      *meters
+	log         zerolog.Logger
+
+	mu      sync.Mutex
+	budget  *Budget
+	status  Status
+	lagFrom time.Time // by our clock, what Status.Lag is counted from
+}
+
+// clock knows how far the server's clock is ahead of ours.
+type clock struct {
+	skew  time.Duration
+	known bool
+}
+
+// learn takes over what an answer that came at at said.
+func (c *clock) learn(server, at time.Time) {
+	if !server.IsZero() {
+		c.skew, c.known = server.Sub(at.Round(0)), true
+	}
+}
+
+// now is the server's time if it ever told us, else ours.
+func (c *clock) now() time.Time { return c.at(time.Now()) }
+
+// at turns a time by our clock into one by the server's.
+func (c *clock) at(t time.Time) time.Time { return t.Round(0).Add(c.skew).UTC() }
+
+// ours turns a time by the server's clock into one by ours.
+func (c *clock) ours(t time.Time) time.Time { return t.Add(-c.skew) }
+
+// Run polls until ctx ends or sink says that st no longer holds, and returns
+// that error. Errors of the API never end it. It may be called again, with the
+// state found in the topic, but never while another Run of p is under way:
+// everything believed is replaced by st, while pace, budget and the learned
+// page size stay.
+func (p *Poller) Run(ctx context.Context, st State, sink Sink) error {
+	set := p.prepare()
+	switch {
+	case !st.Fresh:
+		p.born = time.Time{}
+	case p.born.IsZero():
+		p.born = time.Now()
+	}
+	p.setOffset(st.Offset, st.Fresh)
+	s := newSession(p, set, st, sink)
+	err := s.loop(ctx)
+	if sinkErr, ok := errors.AsType[*sinkError](err); ok {
+		return sinkErr.err
+	}
+	return err
+}
+
+func (p *Poller) prepare() Settings {
+	set := p.Settings.withDefaults()
+	p.log = p.Log.With().Str("connector", p.Connector).Logger()
+	p.meters = p.Metrics.of(p.Connector)
+	if p.retry == nil {
+		r := newRetry(set.PollMin, set.PollMax)
+		p.retry = &r
+	}
+	if p.limit == 0 || set.PageSize != 0 {
+		p.limit = min(set.PageSize, maxPageSize)
+		if p.limit <= 0 {
+			p.limit = maxPageSize
+		}
+	}
+	if p.pace.interval == 0 {
+		p.pace.interval = set.PollMin
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.Budget != nil:
+		p.budget = p.Budget
+	case p.budget == nil:
+		p.budget = NewBudget(defaultShare)
+	}
+	p.status.Interval = p.pace.interval
+	return set
+}
+
+// sinkError marks an error of the sink, which ends a session as it is.
+type sinkError struct{ err error }
+
+func (e *sinkError) Error() string { return e.err.Error() }
+func (e *sinkError) Unwrap() error { return e.err }
