@@ -1,0 +1,190 @@
+package producer
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/consumer"
+)
+
+// claim is what a member says when it joins: which shards it held, and in which
+// generation it was given them.
+type claim struct {
+	member     string // member id
+	instance   string
+	generation int32
+	owned      []int32
+}
+
+// encodeClaim writes a claim as the user data of a consumer's subscription to
+// the offsets topic, so that Kafka's own tools can describe the group.
+func encodeClaim(topic string, generation int32, owned []int32) []byte {
+	data := binary.BigEndian.AppendUint32(nil, uint32(generation))
+	for _, s := range owned {
+		data = binary.BigEndian.AppendUint32(data, uint32(s))
+	}
+	b, err := protocol.Marshal(1, consumer.Subscription{Version: 1, Topics: []string{topic}, UserData: data})
+	if err != nil {
+		panic(err) // a fixed structure
+	}
+	return b
+}
+
+// decodeClaim reads a member's claim; one that cannot be read claims nothing.
+func decodeClaim(member, instance string, metadata []byte) claim {
+	c := claim{member: member, instance: instance, generation: -1}
+	var s consumer.Subscription
+	if err := protocol.Unmarshal(metadata, 1, &s); err != nil || len(s.UserData) < 4 {
+		return c
+	}
+	c.generation = int32(binary.BigEndian.Uint32(s.UserData))
+	for d := s.UserData[4:]; len(d) >= 4; d = d[4:] {
+		c.owned = append(c.owned, int32(binary.BigEndian.Uint32(d)))
+	}
+	return c
+}
+
+func encodeAssignment(topic string, shards []int32) []byte {
+	b, err := protocol.Marshal(1, consumer.Assignment{Version: 1, AssignedPartitions: []consumer.TopicPartition{{Topic: topic, Partitions: shards}}})
+	if err != nil {
+		panic(err) // a fixed structure
+	}
+	return b
+}
+
+func decodeAssignment(b []byte) ([]int32, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	var a consumer.Assignment
+	if err := protocol.Unmarshal(b, 1, &a); err != nil {
+		return nil, fmt.Errorf("decoding the assignment: %w", err)
+	}
+	var shards []int32
+	for _, t := range a.AssignedPartitions {
+		shards = append(shards, t.Partitions...)
+	}
+	slices.Sort(shards)
+	return shards, nil
+}
+
+// balance gives every shard to one member. A shard stays where it is unless
+// that leaves the load uneven; the result depends on nothing but the
+// arguments. weight is a shard's cost; an empty shard should cost a little.
+func balance(shards int32, members []claim, weight func(shard int32) int64) map[string][]int32 {
+	members = slices.Clone(members)
+	slices.SortFunc(members, func(a, b claim) int {
+		return cmp.Or(cmp.Compare(a.instance, b.instance), cmp.Compare(a.member, b.member))
+	})
+	a := &allotment{members: members, load: make([]int64, len(members)), owner: make([]int, shards), weight: weight}
+	a.keep()
+	a.place()
+	a.even()
+	result := make(map[string][]int32, len(members))
+	for _, m := range members {
+		result[m.member] = []int32{}
+	}
+	for s, o := range a.owner {
+		result[members[o].member] = append(result[members[o].member], int32(s))
+	}
+	return result
+}
+
+type allotment struct {
+	members []claim
+	load    []int64
+	owner   []int // by shard: index into members
+	weight  func(int32) int64
+}
+
+// keep lets each shard stay with the member that claims it; of several, with
+// the one that was given it last.
+func (a *allotment) keep() {
+	for s := range a.owner {
+		a.owner[s] = -1
+	}
+	for i, m := range a.members {
+		for _, s := range m.owned {
+			if s < 0 || int(s) >= len(a.owner) {
+				continue
+			}
+			if o := a.owner[s]; o >= 0 {
+				if a.members[o].generation >= m.generation {
+					continue
+				}
+				a.load[o] -= a.weight(s)
+			}
+			a.owner[s] = i
+			a.load[i] += a.weight(s)
+		}
+	}
+}
+
+// place gives the shards nobody holds, the heaviest first, each to the member
+// with the least.
+func (a *allotment) place() {
+	var free []int32
+	for s, o := range a.owner {
+		if o < 0 {
+			free = append(free, int32(s))
+		}
+	}
+	slices.SortFunc(free, func(x, y int32) int { return cmp.Or(cmp.Compare(a.weight(y), a.weight(x)), cmp.Compare(x, y)) })
+	for _, s := range free {
+		i := a.least()
+		a.owner[s] = i
+		a.load[i] += a.weight(s)
+	}
+}
+
+func (a *allotment) least() int {
+	return slices.Index(a.load, slices.Min(a.load))
+}
+
+// even moves shards from the member with the most to the one with the least,
+// each time the one that brings them closest, for as long as that lessens the
+// difference by something that is worth a move.
+func (a *allotment) even() {
+	if len(a.members) < 2 {
+		return
+	}
+	total := int64(0)
+	for _, l := range a.load {
+		total += l
+	}
+	tolerance := total / int64(len(a.members)) / 10
+	for {
+		from, to := slices.Index(a.load, slices.Max(a.load)), a.least()
+		gap := a.load[from] - a.load[to]
+		if gap <= tolerance {
+			return
+		}
+		best, bestGap := int32(-1), gap
+		for s, o := range a.owner {
+			if o != from {
+				continue
+			}
+			w := a.weight(int32(s))
+			if after := max(gap-2*w, 2*w-gap); after < bestGap {
+				best, bestGap = int32(s), after
+			}
+		}
+		if best < 0 {
+			return
+		}
+		a.owner[best] = to
+		a.load[from] -= a.weight(best)
+		a.load[to] += a.weight(best)
+	}
+}
+
+// weights returns a weight function over a count of connectors by shard. Shards
+// without connectors are spread too, since each costs a take-over.
+func weights(connectors map[int32]int) func(int32) int64 {
+	connectors = maps.Clone(connectors)
+	return func(s int32) int64 { return 1 + 100*int64(connectors[s]) }
+}

@@ -1,0 +1,254 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	kafka "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/listoffsets"
+
+	"onelogin-kafka/producer/wire"
+	"onelogin-kafka/schemas"
+)
+
+// CommittedLog reads one partition as a reader in read_committed must see it:
+// without records of aborted transactions, without control records, past the
+// empty batches that compaction leaves behind, each batch's checksum verified.
+// kafka-go's readers do none of that. It holds one fetch in memory at a time.
+type CommittedLog struct {
+	Cluster   *wire.Cluster
+	Topic     string
+	Partition int32
+	// MaxBytes bounds a fetch; a larger batch still comes whole. 0 = 1 MiB.
+	MaxBytes int32
+
+	aborted map[int64]bool // producers whose transaction at hand was aborted
+}
+
+// Special timestamps of ListOffsets (Kafka's protocol).
+const (
+	latest   = -1
+	earliest = -2
+)
+
+// Read hands every committed record from the log's start up to its high
+// watermark as of now to do. It waits for open transactions below that to be
+// decided. The record's slices are valid until do returns.
+func (l *CommittedLog) Read(ctx context.Context, do func(offset int64, r *schemas.Record) error) error {
+	start, err := l.Offset(ctx, earliest)
+	if err != nil {
+		return fmt.Errorf("asking for the log's start: %w", err)
+	}
+	// Read uncommitted: the last stable offset may lag behind what is committed.
+	end, err := l.Offset(ctx, latest)
+	if err != nil {
+		return fmt.Errorf("asking for the high watermark: %w", err)
+	}
+	return l.read(ctx, start, end, do)
+}
+
+// Follow hands every committed record from offset on to do until ctx ends or
+// do returns an error.
+func (l *CommittedLog) Follow(ctx context.Context, offset int64, do func(offset int64, r *schemas.Record) error) error {
+	return l.read(ctx, offset, -1, do)
+}
+
+// End returns the partition's high watermark.
+func (l *CommittedLog) End(ctx context.Context) (int64, error) { return l.Offset(ctx, latest) }
+
+// Start returns the partition's first offset that is still there.
+func (l *CommittedLog) Start(ctx context.Context) (int64, error) { return l.Offset(ctx, earliest) }
+
+// At returns the first offset whose record is not older than t, or the high
+// watermark where there is none.
+func (l *CommittedLog) At(ctx context.Context, t time.Time) (int64, error) {
+	offset, err := l.Offset(ctx, t.UnixMilli())
+	if err == nil && offset < 0 {
+		return l.End(ctx)
+	}
+	return offset, err
+}
+
+// Offset asks the leader, read uncommitted, until it has a definite answer.
+func (l *CommittedLog) Offset(ctx context.Context, timestamp int64) (int64, error) {
+	wait := newBackoff(5*time.Millisecond, 250*time.Millisecond)
+	for {
+		offset, err := l.offsetOnce(ctx, timestamp)
+		if err == nil {
+			return offset, nil
+		}
+		if !retriable(err) {
+			return 0, err
+		}
+		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
+			return 0, fmt.Errorf("%w (last: %w)", pauseErr, err)
+		}
+		_ = l.Cluster.Refresh(ctx) // what fails here fails again above, with a name
+	}
+}
+
+func (l *CommittedLog) offsetOnce(ctx context.Context, timestamp int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	node, err := l.Cluster.Leader(ctx, l.Topic, l.Partition)
+	if err != nil {
+		return 0, lacking("Read", err)
+	}
+	res, err := l.Cluster.Exchange(ctx, node, &listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{{
+		Topic:      l.Topic,
+		Partitions: []listoffsets.RequestPartition{{Partition: l.Partition, CurrentLeaderEpoch: -1, Timestamp: timestamp}},
+	}}})
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range res.(*listoffsets.Response).Topics {
+		for _, p := range t.Partitions {
+			return p.Offset, l.refusal(p.ErrorCode)
+		}
+	}
+	return 0, fmt.Errorf("%w: no partition in it", wire.ErrMalformed)
+}
+
+// readTimeout bounds one request of a reader. Reading may be repeated at will.
+const readTimeout = 5 * time.Second
+
+// retriable tells whether a read that failed with err may succeed later: all
+// but what an operator must mend.
+func retriable(err error) bool {
+	if lasting(err) {
+		return false
+	}
+	if code, ok := errors.AsType[kafka.Error](err); ok {
+		return moved(int16(code)) || int16(code) == codeKafkaStorage || int16(code) == codeCorruptMessage || int16(code) == codeOffsetNotAvailable
+	}
+	return !errors.Is(err, ErrCorrupt)
+}
+
+const codeOffsetNotAvailable = 78
+
+// read reads from offset to end, or for ever where end is negative.
+func (l *CommittedLog) read(ctx context.Context, offset, end int64, do func(int64, *schemas.Record) error) error {
+	wait := newBackoff(5*time.Millisecond, 500*time.Millisecond)
+	for end < 0 || offset < end {
+		next, err := l.fetch(ctx, offset, do)
+		offset = next
+		if err == nil { // nothing new: a transaction is not decided yet, or no more was written
+			wait.Reset()
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			continue
+		}
+		if stopped, ok := errors.AsType[stop](err); ok {
+			return stopped.error
+		}
+		if !retriable(err) {
+			return fmt.Errorf("reading %s/%d at offset %d: %w", l.Topic, l.Partition, offset, err)
+		}
+		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
+			return fmt.Errorf("reading %s/%d at offset %d: %w (last: %w)", l.Topic, l.Partition, offset, pauseErr, err)
+		}
+		_ = l.Cluster.Refresh(ctx)
+	}
+	return nil
+}
+
+// stop carries an error of the caller's past the retries.
+type stop struct{ error }
+
+// fetch reads once from offset and returns the offset to go on from, after an
+// error too.
+func (l *CommittedLog) fetch(ctx context.Context, offset int64, do func(int64, *schemas.Record) error) (int64, error) {
+	f, err := l.fetchOnce(ctx, offset)
+	if err != nil {
+		return offset, err
+	}
+	l.aborted = map[int64]bool{}
+	next := offset
+	for data := f.Records; ; {
+		h, batch, rest, ok, err := nextBatch(data)
+		if err != nil || !ok {
+			return next, err
+		}
+		data = rest
+		if h.lastOffset < offset {
+			continue // a fetch begins with the batch that holds its offset
+		}
+		if err := l.batch(f, &h, batch, offset, do); err != nil {
+			return next, err
+		}
+		next = h.lastOffset + 1
+	}
+}
+
+func (l *CommittedLog) fetchOnce(ctx context.Context, offset int64) (*wire.Fetch, error) {
+	rctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	node, err := l.Cluster.Leader(rctx, l.Topic, l.Partition)
+	if err != nil {
+		return nil, lacking("Read", err)
+	}
+	maxBytes := l.MaxBytes
+	if maxBytes == 0 {
+		maxBytes = 1 << 20
+	}
+	f := &wire.Fetch{
+		Topic: l.Topic, Partition: l.Partition, Offset: offset,
+		MaxWaitMS: 250, MinBytes: 1, MaxBytes: maxBytes, ReadCommitted: true,
+	}
+	if err := l.Cluster.Do(rctx, node, f); err != nil {
+		return nil, err
+	}
+	return f, l.refusal(f.ErrorCode)
+}
+
+func (l *CommittedLog) refusal(code int16) error {
+	if err := wire.Denied(code, "Read", wire.ResourceTopic, l.Topic); err != nil {
+		return err
+	}
+	return kafkaError(code)
+}
+
+// batch filters one batch: the aborted transactions that begin at or before it
+// are known from the answer, each ends with its marker.
+func (l *CommittedLog) batch(f *wire.Fetch, h *batchHeader, batch []byte, from int64, do func(int64, *schemas.Record) error) error {
+	for _, a := range f.Aborted {
+		if a.FirstOffset <= h.lastOffset && a.FirstOffset >= 0 {
+			l.aborted[a.ProducerID] = true
+		}
+	}
+	// An entry counts once: after its marker the producer's next transaction
+	// has an entry of its own, or none.
+	f.Aborted = dropBegun(f.Aborted, h.lastOffset)
+	switch {
+	case h.control():
+		commit, err := h.marker(batch)
+		if err == nil && !commit {
+			delete(l.aborted, h.producerID)
+		}
+		return err
+	case h.transactional() && l.aborted[h.producerID]:
+		return nil
+	}
+	return h.records(batch, func(offset int64, r *schemas.Record) error {
+		if offset < from {
+			return nil
+		}
+		if err := do(offset, r); err != nil {
+			return stop{err}
+		}
+		return nil
+	})
+}
+
+func dropBegun(aborted []wire.AbortedTxn, last int64) []wire.AbortedTxn {
+	kept := aborted[:0]
+	for _, a := range aborted {
+		if a.FirstOffset > last {
+			kept = append(kept, a)
+		}
+	}
+	return kept
+}

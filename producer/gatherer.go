@@ -1,0 +1,276 @@
+package producer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"onelogin-kafka/schemas"
+)
+
+// gatherer collects what a session's connectors offer and writes it in
+// transactions, one at a time: while one is on its way the next gathers (group
+// commit). All of its state belongs to the goroutine that runs loop.
+type gatherer struct {
+	shard     *shard
+	session   *Session
+	committed map[string]map[string][]byte // by connector and key
+
+	queues map[string][]*offer // by connector, in the order offered
+	turn   []string            // connectors with something queued, next first
+	count  int                 // records queued
+	bytes  int                 // bytes queued
+	notes  map[string]schemas.Record
+	noted  time.Time // when the oldest of notes came
+
+	// next is encoded while the transaction before it is on its way.
+	next     *parcel
+	inFlight []*offer
+	result   chan error // not nil while a transaction is in flight
+	began    time.Time  // when the last transaction was begun
+}
+
+// loop runs until ctx ends and everything handed on is committed, or until the
+// outcome of a transaction is not known. The pollers have returned when done is
+// closed; they are told to by ctx.
+func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	defer func() {
+		if g.next != nil {
+			<-g.next.done
+		}
+	}()
+	for {
+		if g.next == nil && g.full() {
+			g.prepare(ctx)
+		}
+		if g.result == nil {
+			if wait, due := g.due(); due && wait <= 0 {
+				g.begin(ctx)
+			} else if due {
+				timer.Reset(wait)
+			}
+		}
+		select {
+		case o := <-g.session.offers:
+			g.enqueue(o)
+		case r := <-g.session.notes:
+			g.note(r)
+		case req := <-g.session.states:
+			req.reply <- maps.Clone(g.committed[req.connector])
+		case reply := <-g.session.names:
+			reply <- slices.Collect(maps.Keys(g.committed))
+		case err := <-g.result:
+			if err := g.finish(err); err != nil {
+				return err
+			}
+		case <-timer.C:
+		case <-done:
+			return g.drain(ctx)
+		}
+	}
+}
+
+// drain writes what is left once no poller can offer any more.
+func (g *gatherer) drain(ctx context.Context) error {
+	for {
+		if g.result == nil {
+			if g.next == nil && g.count == 0 && len(g.notes) == 0 {
+				if ctx.Err() == nil {
+					return errServed
+				}
+				return ctx.Err()
+			}
+			g.begin(ctx)
+		}
+		if err := g.finish(<-g.result); err != nil {
+			return err
+		}
+	}
+}
+
+func (g *gatherer) enqueue(o *offer) {
+	name := o.batch.Connector
+	if len(g.queues[name]) == 0 {
+		g.turn = append(g.turn, name)
+	}
+	g.queues[name] = append(g.queues[name], o)
+	g.count += len(o.batch.Records)
+	g.bytes += int(o.size)
+}
+
+func (g *gatherer) note(r schemas.Record) {
+	if len(g.notes) == 0 {
+		g.noted = time.Now()
+	}
+	g.notes[string(r.Key)] = r
+}
+
+// due tells whether there is something to write, and how long to wait before it
+// is begun: not at all after an idle interval or with a full batch.
+func (g *gatherer) due() (time.Duration, bool) {
+	switch {
+	case g.next != nil || g.full():
+		return 0, true
+	case g.count > 0:
+		return time.Until(g.began.Add(g.shard.writer.commitInterval)), true
+	case len(g.notes) > 0:
+		return time.Until(g.noted.Add(noteDelay)), true
+	}
+	return 0, false
+}
+
+func (g *gatherer) full() bool { return g.count >= fullRecords || g.bytes >= fullBytes }
+
+// parcel is what one transaction holds.
+type parcel struct {
+	offers  []*offer
+	grouped chan struct{} // closed when groups or err is there
+	groups  map[partition]*group
+	done    chan struct{} // closed when batches or err is there
+	batches map[partition][]recordBatch
+	err     error
+}
+
+// prepare encodes what has gathered. That needs no identity, so it may be done
+// while another transaction is in flight.
+func (g *gatherer) prepare(ctx context.Context) {
+	p := &parcel{grouped: make(chan struct{}), done: make(chan struct{})}
+	var records []*schemas.Record
+	p.offers, records = g.take()
+	g.next = p
+	w, shard := g.shard.writer, g.shard.index
+	ctx = context.WithoutCancel(ctx)
+	go func() {
+		defer close(p.done)
+		p.groups, p.err = w.group(ctx, shard, records)
+		close(p.grouped)
+		if p.err == nil {
+			p.batches, p.err = w.encode(p.groups)
+		}
+	}()
+}
+
+// begin starts a transaction with what has gathered.
+func (g *gatherer) begin(ctx context.Context) {
+	if g.next == nil {
+		g.prepare(ctx)
+	}
+	p := g.next
+	g.next, g.inFlight = nil, p.offers
+	g.began = time.Now()
+	g.result = make(chan error, 1)
+	// A shutdown lets the transaction in flight finish.
+	tctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	result, txn := g.result, g.shard.txn
+	go func() {
+		defer cancel()
+		result <- p.write(tctx, txn)
+	}()
+}
+
+// write writes the parcel in one transaction. The partitions are added while
+// the last of it is being encoded: the coordinator may still be busy with the
+// transaction before.
+func (p *parcel) write(ctx context.Context, txn *transactor) error {
+	<-p.grouped
+	var err error
+	if p.groups != nil {
+		err = txn.begin(ctx, maps.Keys(p.groups))
+	}
+	<-p.done
+	if p.err != nil {
+		return fmt.Errorf("encoding a transaction: %w", p.err)
+	}
+	if err != nil {
+		return err
+	}
+	return txn.finish(ctx, p.batches)
+}
+
+// take picks batches connector by connector in turn, so that none can crowd out
+// the others, and joins them into the records of one transaction.
+func (g *gatherer) take() ([]*offer, []*schemas.Record) {
+	var offers []*offer
+	count, size := 0, 0
+	for len(g.turn) > 0 && count < mostRecords && size < mostBytes {
+		name := g.turn[0]
+		g.turn = g.turn[1:]
+		o := g.queues[name][0]
+		if g.queues[name] = g.queues[name][1:]; len(g.queues[name]) > 0 {
+			g.turn = append(g.turn, name)
+		} else {
+			delete(g.queues, name)
+		}
+		offers = append(offers, o)
+		count += len(o.batch.Records)
+		size += int(o.size)
+	}
+	g.count -= count
+	g.bytes -= size
+	records := joined(offers, count+len(g.notes))
+	for _, r := range g.notes {
+		records = append(records, &r)
+	}
+	clear(g.notes)
+	return offers, records
+}
+
+// joined lists the records of offers in order. Of several records of the
+// offsets topic with one key only the last stays: the others would never be
+// seen, since they become visible with it.
+func joined(offers []*offer, size int) []*schemas.Record {
+	records := make([]*schemas.Record, 0, size)
+	last := map[string]int{}
+	for _, o := range offers {
+		for i := range o.batch.Records {
+			r := &o.batch.Records[i]
+			if r.Topic == schemas.Offsets {
+				if at, ok := last[string(r.Key)]; ok {
+					records[at] = nil
+				}
+				last[string(r.Key)] = len(records)
+			}
+			records = append(records, r)
+		}
+	}
+	kept := records[:0]
+	for _, r := range records {
+		if r != nil {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+// finish acknowledges the batches of a transaction that is known to be
+// committed. Any error ends the session.
+func (g *gatherer) finish(err error) error {
+	g.result = nil
+	g.shard.metrics.transaction(g.shard.index, time.Since(g.began), g.inFlight, err)
+	if err != nil {
+		return err
+	}
+	g.shard.proven()
+	for _, o := range g.inFlight {
+		for i := range o.batch.Records {
+			if r := &o.batch.Records[i]; r.Topic == schemas.Offsets {
+				fold(g.committed, bytes.Clone(r.Key), r.Value)
+			}
+		}
+		g.session.release(o)
+		if o.batch.Done != nil {
+			o.batch.Done()
+		}
+	}
+	g.inFlight = nil // lets the pages go
+	return nil
+}
+
+// unknown tells whether err leaves open if a transaction was committed.
+func unknown(err error) bool { return !errors.Is(err, ErrFenced) }

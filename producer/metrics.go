@@ -1,0 +1,82 @@
+package producer
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the producer's metrics, per shard and for the instance. A nil
+// *Metrics counts nothing.
+type Metrics struct {
+	transactions *prometheus.CounterVec
+	seconds      *prometheus.HistogramVec
+	records      *prometheus.CounterVec
+	owned        prometheus.Gauge
+	rebalances   prometheus.Counter
+	protocol     *prometheus.GaugeVec
+}
+
+// NewMetrics registers the producer's metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "onelogin_transactions_total", Help: "Transactions by shard and result: committed, unknown (found out by reading), fenced."}, []string{"shard", "result"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "onelogin_transaction_seconds", Help: "Time of committed transactions.",
+			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}, []string{"shard"}),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "onelogin_transaction_records_total", Help: "Records in committed transactions, of all topics."}, []string{"shard"}),
+		owned:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "onelogin_shards_owned", Help: "Shards this instance owns."}),
+		rebalances: prometheus.NewCounter(prometheus.CounterOpts{Name: "onelogin_rebalances_total", Help: "Assignments received from the consumer group."}),
+		protocol: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "onelogin_transaction_protocol_info", Help: "1 for the transaction protocol in use."}, []string{"protocol"}),
+	}
+	reg.MustRegister(m.transactions, m.seconds, m.records, m.owned, m.rebalances, m.protocol)
+	return m
+}
+
+func (m *Metrics) transaction(shard int32, took time.Duration, offers []*offer, err error) {
+	if m == nil {
+		return
+	}
+	label := strconv.Itoa(int(shard))
+	if err != nil {
+		return // counted by recovery
+	}
+	m.transactions.WithLabelValues(label, "committed").Inc()
+	m.seconds.WithLabelValues(label).Observe(took.Seconds())
+	n := 0
+	for _, o := range offers {
+		n += len(o.batch.Records)
+	}
+	m.records.WithLabelValues(label).Add(float64(n))
+}
+
+func (m *Metrics) recovery(shard int32, err error) {
+	if m == nil || err == nil {
+		return
+	}
+	result := "fenced"
+	if unknown(err) {
+		result = "unknown"
+	}
+	m.transactions.WithLabelValues(strconv.Itoa(int(shard)), result).Inc()
+}
+
+func (m *Metrics) assigned(owned int) {
+	if m == nil {
+		return
+	}
+	m.owned.Set(float64(owned))
+	m.rebalances.Inc()
+}
+
+func (m *Metrics) speaks(p Protocol) {
+	if m == nil {
+		return
+	}
+	m.protocol.Reset()
+	m.protocol.WithLabelValues("v" + strconv.Itoa(int(p))).Set(1)
+}

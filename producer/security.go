@@ -1,0 +1,97 @@
+package producer
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+)
+
+// The SASL mechanisms.
+const (
+	MechanismPlain       = "PLAIN" // over TLS only
+	MechanismScramSHA256 = "SCRAM-SHA-256"
+	MechanismScramSHA512 = "SCRAM-SHA-512"
+	MechanismOAuthBearer = "OAUTHBEARER" // over TLS only
+)
+
+// Security says how to prove ourselves to the brokers, and they to us. The zero
+// value is plain text.
+type Security struct {
+	// UseTLS secures the connections; the files below may be empty.
+	UseTLS                    bool
+	CAFile, CertFile, KeyFile string
+	ServerName                string
+	// Mechanism is one of the above, or empty.
+	Mechanism string
+	Username  string
+	// Password is read for each new connection, so that a rotated one needs no
+	// restart.
+	Password func() (string, error)
+	// Tokens are those of OAUTHBEARER, which needs no user name or password.
+	Tokens BearerToken
+}
+
+// TLS returns the configuration for one new connection, nil for plain text. The
+// files are read each time, so that rotated ones need no restart.
+func (s *Security) TLS() (*tls.Config, error) {
+	if !s.UseTLS {
+		return nil, nil
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.ServerName}
+	if s.CAFile != "" {
+		pem, err := os.ReadFile(s.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading kafka.tls.ca_file: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("reading kafka.tls.ca_file: %s holds no PEM certificate", s.CAFile)
+		}
+	}
+	if s.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
+		if _, missing := errors.AsType[*fs.PathError](err); missing {
+			return nil, fmt.Errorf("reading kafka.tls.cert_file and key_file: %w", err)
+		}
+		if err != nil { // the cause can quote a file, and a key can be in the wrong one
+			return nil, fmt.Errorf("reading kafka.tls.cert_file and key_file: %s and %s are no pair of a certificate and its key in PEM form", s.CertFile, s.KeyFile)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return cfg, nil
+}
+
+// ErrInsecure is returned (wrapped) for a mechanism that sends a secret in the
+// clear, without TLS.
+var ErrInsecure = errors.New("allowed over TLS only")
+
+// SASL returns the mechanism for one new connection.
+func (s *Security) SASL() (sasl.Mechanism, error) {
+	legible := s.Mechanism == MechanismPlain || s.Mechanism == MechanismOAuthBearer
+	if legible && !s.UseTLS {
+		return nil, fmt.Errorf("SASL %s: %w", s.Mechanism, ErrInsecure)
+	}
+	if s.Mechanism == MechanismOAuthBearer {
+		return oauthBearer{s.Tokens}, nil
+	}
+	password, err := s.Password()
+	if err != nil {
+		return nil, err
+	}
+	switch s.Mechanism {
+	case MechanismPlain:
+		return plain.Mechanism{Username: s.Username, Password: password}, nil
+	case MechanismScramSHA256:
+		return scram.Mechanism(scram.SHA256, s.Username, password)
+	case MechanismScramSHA512:
+		return scram.Mechanism(scram.SHA512, s.Username, password)
+	}
+	return nil, fmt.Errorf("SASL mechanism %q is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER", s.Mechanism)
+}

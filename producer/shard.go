@@ -1,0 +1,189 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+	kafka "github.com/segmentio/kafka-go"
+
+	"onelogin-kafka/schemas"
+)
+
+// A batch is full at either bound, and is then begun without waiting for the
+// commit interval. A transaction takes what has gathered meanwhile, up to the
+// larger bounds.
+const (
+	fullRecords = 1000
+	fullBytes   = 1 << 20
+	mostRecords = 8000
+	mostBytes   = 8 << 20
+)
+
+// transactionTimeout is short, since an open transaction of a dead owner holds
+// back every reader of the partitions it touched. writeTimeout ends our own try
+// before it.
+const (
+	transactionTimeout = 10 * time.Second
+	writeTimeout       = 8 * time.Second
+	takeOverTimeout    = 60 * time.Second
+	noteDelay          = 5 * time.Second
+)
+
+// shard writes one partition of the offsets topic and everything that becomes
+// true with it. Its goroutine owns the producer identity, what has been
+// gathered, and the one transaction in flight.
+type shard struct {
+	index   int32
+	writer  *writer
+	txn     *transactor
+	confirm func(context.Context) error // nil once a fresh heartbeat says the shard is ours
+	serve   func(context.Context, *Session)
+	state   func(ShardState, error)
+	relearn func(context.Context) // asks for the topics' limits again
+	doubt   error                 // why the last session ended, until something is committed
+	log     zerolog.Logger
+	metrics *Metrics
+}
+
+// ShardState says what an owned shard is doing.
+type ShardState uint8
+
+// The states of an owned shard.
+const (
+	// TakingOver: fencing the last owner and reading what it left.
+	TakingOver ShardState = iota
+	// Serving: its connectors are polled and written.
+	Serving
+	// Recovering: an outcome was not known, or we were fenced.
+	Recovering
+	// Released: no longer ours.
+	Released
+)
+
+var shardStates = [...]string{"taking_over", "serving", "recovering", "released"}
+
+// String returns the state as it appears in logs and metrics.
+func (s ShardState) String() string { return shardStates[s] }
+
+// proven notes that the shard works again.
+func (s *shard) proven() {
+	if s.doubt != nil {
+		s.doubt = nil
+		s.state(Serving, nil)
+	}
+}
+
+// run holds the shard until ctx ends: take over, serve, and after any doubt
+// again from the start, which is the only way to recover.
+func (s *shard) run(ctx context.Context) {
+	defer s.state(Released, nil)
+	wait := newBackoff(50*time.Millisecond, 5*time.Second)
+	for ctx.Err() == nil {
+		s.state(TakingOver, s.doubt)
+		served, err := s.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if served > time.Minute {
+			wait.Reset()
+		}
+		s.doubt = err
+		s.state(Recovering, err)
+		s.metrics.recovery(s.index, err)
+		if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidTimestamp) {
+			// The limits are others than when we asked; the next session keeps to
+			// them, and only the connector that the record belongs to waits.
+			s.relearn(ctx)
+		}
+		if pause(ctx, wait.NextBackOff()) != nil {
+			return
+		}
+	}
+}
+
+// session takes the shard over and serves it until ctx ends or an outcome is
+// not known.
+func (s *shard) session(ctx context.Context) (served time.Duration, err error) {
+	committed, err := s.takeOver(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("taking over shard %d: %w", s.index, err)
+	}
+	// The pollers end first, so that a shutdown can still commit what they
+	// handed on.
+	sctx, end := context.WithCancel(context.WithoutCancel(ctx))
+	session := newSession(sctx, s.index, s.writer.codec, s.writer.limit)
+	if s.relearn != nil {
+		session.relearn = s.relearn
+	}
+	pctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); s.serve(pctx, session) }()
+	s.state(Serving, s.doubt)
+	began := time.Now()
+	g := &gatherer{shard: s, session: session, committed: committed, notes: map[string]schemas.Record{}, queues: map[string][]*offer{}}
+	err = g.loop(ctx, done)
+	stop()
+	end()
+	<-done
+	return time.Since(began), err
+}
+
+// takeOver fences, then reads: what the last owner wrote is by then either
+// committed and seen, or aborted.
+func (s *shard) takeOver(ctx context.Context) (map[string]map[string][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
+	defer cancel()
+	if err := s.confirm(ctx); err != nil {
+		return nil, fmt.Errorf("confirming ownership: %w", err)
+	}
+	if err := s.txn.init(ctx); err != nil {
+		return nil, err
+	}
+	// A process that slept between the two calls has just fenced the rightful
+	// owner; it must not go on, and the owner takes over again.
+	if err := s.confirm(ctx); err != nil {
+		return nil, fmt.Errorf("confirming ownership: %w", err)
+	}
+	committed := map[string]map[string][]byte{}
+	log := CommittedLog{Cluster: s.writer.cluster, Topic: s.writer.topics[schemas.Offsets], Partition: s.index}
+	began := time.Now()
+	records := 0
+	err := log.Read(ctx, func(_ int64, r *schemas.Record) error {
+		records++
+		fold(committed, r.Key, r.Value)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading offsets: %w", err)
+	}
+	s.log.Debug().Int("records", records).Int("connectors", len(committed)).Dur("took", time.Since(began)).Msg("offsets read")
+	return committed, nil
+}
+
+// fold keeps the latest value of each key, by connector.
+func fold(committed map[string]map[string][]byte, key, value []byte) {
+	connector, _, _, err := schemas.ParseOffsetsKey(key)
+	if err != nil {
+		// Not ours to judge here: whoever reads the connector's state will.
+		connector = string(key)
+	}
+	records := committed[connector]
+	if value == nil {
+		if delete(records, string(key)); len(records) == 0 {
+			delete(committed, connector)
+		}
+		return
+	}
+	if records == nil {
+		records = map[string][]byte{}
+		committed[connector] = records
+	}
+	records[string(key)] = append([]byte(nil), value...)
+}
+
+// errServed ends a session whose pollers have all returned though the shard is
+// still ours.
+var errServed = errors.New("the shard's pollers have ended")

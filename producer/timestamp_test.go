@@ -1,0 +1,126 @@
+package producer
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go/compress"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/schemas"
+)
+
+func TestDatedKeepsToTheTopicsBounds(t *testing.T) {
+	now := time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
+	w := &writer{}
+	w.before[schemas.Events].Store((7 * 24 * time.Hour).Milliseconds())
+	for _, tt := range []struct {
+		name string
+		at   time.Time
+		kept bool
+	}{
+		{"now", now, true},
+		{"an hour ago", now.Add(-time.Hour), true},
+		{"half an hour ahead", now.Add(30 * time.Minute), true},
+		{"ten years ahead", now.AddDate(10, 0, 0), false},
+		{"beyond what the topic takes of the past", now.AddDate(0, 0, -8), false},
+	} {
+		r := &schemas.Record{Topic: schemas.Events, Time: tt.at, Value: []byte("{}")}
+		got := w.dated(r, now)
+		if kept := got.Time.Equal(tt.at); kept != tt.kept {
+			t.Errorf("%s: got %s", tt.name, got.Time)
+		}
+		if !r.Time.Equal(tt.at) {
+			t.Errorf("%s: the batch's own record was changed", tt.name)
+		}
+	}
+}
+
+// TestAnEventDatedFarAheadDoesNotStopItsShard: Kafka 4 refuses timestamps more
+// than an hour ahead, and with one record its whole transaction.
+func TestAnEventDatedFarAheadDoesNotStopItsShard(t *testing.T) {
+	k := kafkatest.Shared(t, kafkatest.Options{})
+	topics := testTopics(t, 1, 3)
+	topics.Create = true
+	written := make(chan struct{}, 1)
+	in := &Instance{Cluster: open(t, k.Brokers()...), Config: Config{
+		Group: named(t, "group"), Instance: "one", Topics: topics, Compression: compress.Zstd,
+		Serve: func(ctx context.Context, s *Session) {
+			ahead := schemas.Record{Topic: schemas.Events, Key: []byte("acme"), Value: []byte(`{"id":1}`), Time: time.Now().AddDate(10, 0, 0)}
+			b := &schemas.Batch{Connector: "acme", Records: []schemas.Record{ahead}, Done: func() { written <- struct{}{} }}
+			if err := s.Offer(ctx, b); err != nil {
+				t.Errorf("offering: %v", err)
+			}
+			<-ctx.Done()
+		},
+	}}
+	ctx, stop := context.WithCancel(patient(t))
+	ended := make(chan error, 1)
+	go func() { ended <- in.Run(ctx) }()
+	select {
+	case <-written:
+	case <-ctx.Done():
+		t.Error("the event was not written")
+	}
+	for _, s := range in.Shards() {
+		if s.Err != nil {
+			t.Errorf("shard %d is in trouble: %v", s.Shard, s.Err)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("ending: %v", err)
+	}
+}
+
+// TestALimitThatIsRaisedIsLearned: a record that was too large goes through once
+// the topic takes it, without a restart.
+func TestALimitThatIsRaisedIsLearned(t *testing.T) {
+	k := kafkatest.Shared(t, kafkatest.Options{})
+	topics := testTopics(t, 1, 3)
+	topics.Create = true
+	name := topics.Specs[schemas.Events].Name
+	createTopic(t, k.Brokers(), name, 2, map[string]string{"max.message.bytes": "20000"})
+	big := schemas.Record{Topic: schemas.Events, Key: []byte("acme"), Value: incompressible(100_000), Time: time.Now()}
+	refused, written := make(chan error, 1), make(chan struct{}, 1)
+	in := &Instance{Cluster: open(t, k.Brokers()...), Config: Config{
+		Group: named(t, "group"), Instance: "one", Topics: topics, Compression: compress.Zstd,
+		Serve: func(ctx context.Context, s *Session) {
+			for {
+				b := &schemas.Batch{Connector: "acme", Records: []schemas.Record{big}, Done: func() { written <- struct{}{} }}
+				err := s.Offer(ctx, b)
+				if err == nil {
+					<-ctx.Done()
+					return
+				}
+				select {
+				case refused <- err:
+				default:
+				}
+				if pause(ctx, 100*time.Millisecond) != nil {
+					return
+				}
+			}
+		},
+	}}
+	ctx, stop := context.WithCancel(patient(t))
+	ended := make(chan error, 1)
+	go func() { ended <- in.Run(ctx) }()
+	t.Logf("refused: %v", <-refused)
+	limit := "200000"
+	res, err := admin(t, k.Brokers()).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, name)
+	if err != nil || res[0].Err != nil {
+		t.Fatalf("raising the limit: %v %v", err, res)
+	}
+	select {
+	case <-written:
+	case <-ctx.Done():
+		t.Error("the record was not written after the limit was raised")
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("ending: %v", err)
+	}
+}

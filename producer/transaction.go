@@ -1,0 +1,370 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol/addpartitionstotxn"
+	"github.com/segmentio/kafka-go/protocol/initproducerid"
+	"golang.org/x/sync/errgroup"
+
+	"onelogin-kafka/producer/wire"
+)
+
+// Protocol is the version of Kafka's transaction protocol in use.
+type Protocol uint8
+
+// The transaction protocols.
+const (
+	// V1 is spoken to Kafka 2.8 to 3.9 and to clusters without the feature.
+	V1 Protocol = 1
+	// V2 raises the epoch with each transaction (KIP-890), so that a late
+	// EndTxn can never end a later transaction.
+	V2 Protocol = 2
+)
+
+// featureTransactions is the cluster feature that, at level 2, is protocol v2.
+const featureTransactions = "transaction.version"
+
+// identity is what a broker knows a producer by.
+type identity struct {
+	producerID int64
+	epoch      int16
+}
+
+// partition names a partition of a real topic.
+type partition struct {
+	topic string
+	index int32
+}
+
+// transactor writes transactions under one transactional id. It is owned by
+// one goroutine. After any error the identity is spent: begin again with init.
+type transactor struct {
+	cluster  *wire.Cluster
+	id       string // transactional id
+	protocol Protocol
+	timeout  time.Duration // after which the coordinator aborts a transaction
+
+	identity    identity
+	coordinator int32 // -1 = not known
+	sequences   map[partition]int32
+}
+
+// init takes the transactional id over: it fences every earlier producer, ends
+// whatever transaction is open and brings a new identity. It returns only with
+// a definite answer or an error, and may be repeated after any of them.
+func (t *transactor) init(ctx context.Context) error {
+	t.coordinator = -1
+	wait := newBackoff(5*time.Millisecond, 200*time.Millisecond)
+	for {
+		code, err := t.initOnce(ctx)
+		switch {
+		case err == nil && code == codeNone:
+			t.sequences = map[partition]int32{}
+			return nil
+		case err == nil && !notYet(code):
+			return fmt.Errorf("taking over transactional id %s: %w", t.id, t.refusal(code, ""))
+		case err == nil:
+			err = kafkaError(code)
+		case lasting(err):
+			return fmt.Errorf("taking over transactional id %s: %w", t.id, err)
+		}
+		if code != codeConcurrentTransactions {
+			t.coordinator = -1
+		}
+		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
+			return fmt.Errorf("taking over transactional id %s: %w (last: %w)", t.id, pauseErr, err)
+		}
+	}
+}
+
+// refusal turns a broker's error code into an error that says which right we
+// lack, if that is what the code means. topic is what it was said of, if known.
+func (t *transactor) refusal(code int16, topic string) error {
+	resource, name := wire.ResourceTransactionalID, t.id
+	if code == codeTopicNotAllowed {
+		resource, name = wire.ResourceTopic, topic
+	}
+	if err := wire.Denied(code, "Write", resource, name); err != nil {
+		return err
+	}
+	return kafkaError(code)
+}
+
+func (t *transactor) initOnce(ctx context.Context) (int16, error) {
+	// Repeating is harmless here: each answer is a newer epoch than the last.
+	ctx, cancel := context.WithTimeout(ctx, initTimeout)
+	defer cancel()
+	node, err := t.findCoordinator(ctx)
+	if err != nil {
+		return 0, err
+	}
+	res, err := t.cluster.Exchange(ctx, node, &initproducerid.Request{
+		TransactionalID:      t.id,
+		TransactionTimeoutMs: int32(t.timeout.Milliseconds()),
+		ProducerID:           -1,
+		ProducerEpoch:        -1,
+	})
+	if err != nil {
+		return 0, err
+	}
+	r := res.(*initproducerid.Response)
+	t.identity = identity{r.ProducerID, r.ProducerEpoch}
+	return r.ErrorCode, nil
+}
+
+// initTimeout bounds one try at taking over; a paused coordinator must not hold
+// a take-over for longer than it takes to elect another.
+const initTimeout = 3 * time.Second
+
+func (t *transactor) findCoordinator(ctx context.Context) (int32, error) {
+	if t.coordinator < 0 {
+		node, err := t.cluster.Coordinator(ctx, wire.TransactionCoordinator, t.id)
+		if err != nil {
+			return -1, err
+		}
+		t.coordinator = node
+	}
+	return t.coordinator, nil
+}
+
+// begin opens a transaction over the given partitions. Its records must be in
+// memory, so that nothing but Kafka can hold it open. After an error the
+// identity is spent.
+func (t *transactor) begin(ctx context.Context, partitions iter.Seq[partition]) error {
+	if err := t.addPartitions(ctx, partitions); err != nil {
+		return fmt.Errorf("adding partitions to a transaction: %w", err)
+	}
+	return nil
+}
+
+// finish writes batches in the transaction that is open, and commits it. nil
+// means that it is committed; any error means that the outcome is unknown or
+// no, and that the identity is spent. The context must end before the
+// transaction times out.
+func (t *transactor) finish(ctx context.Context, batches map[partition][]recordBatch) error {
+	if err := t.produce(ctx, batches); err != nil {
+		return fmt.Errorf("producing: %w", err)
+	}
+	if err := t.commit(ctx); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	return nil
+}
+
+// addEvery is the longest wait before partitions are added again: the markers
+// of the transaction before take 5 to 40 ms, and what is waited beyond that is
+// lost.
+const addEvery = 3 * time.Millisecond
+
+// addPartitions tells the coordinator which partitions the transaction touches.
+// Under protocol v2 a produce request could do that by itself, but then the
+// broker waits for the last transaction's markers 20 ms at a time inside the
+// request; here the wait is ours, at 1 ms. Adding again is harmless.
+func (t *transactor) addPartitions(ctx context.Context, partitions iter.Seq[partition]) error {
+	req := &addpartitionstotxn.Request{TransactionalID: t.id, ProducerID: t.identity.producerID, ProducerEpoch: t.identity.epoch}
+	topics := map[string]int{}
+	for p := range partitions {
+		i, ok := topics[p.topic]
+		if !ok {
+			i = len(req.Topics)
+			topics[p.topic] = i
+			req.Topics = append(req.Topics, addpartitionstotxn.RequestTopic{Name: p.topic})
+		}
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p.index)
+	}
+	wait := newBackoff(time.Millisecond, addEvery)
+	for {
+		code, topic, err := t.addOnce(ctx, req)
+		if err != nil {
+			return err
+		}
+		if code == codeNone {
+			return nil
+		}
+		if !notYet(code) && code != codeUnknownTopicOrPartition {
+			return t.refusal(code, topic)
+		}
+		if code != codeConcurrentTransactions {
+			t.coordinator = -1
+		}
+		if err := pause(ctx, wait.NextBackOff()); err != nil {
+			return fmt.Errorf("%w (last: %w)", err, kafkaError(code))
+		}
+	}
+}
+
+// addOnce returns the first code that is not success, and the topic it is said
+// of; a coordinator adds all partitions or none.
+func (t *transactor) addOnce(ctx context.Context, req *addpartitionstotxn.Request) (first int16, name string, err error) {
+	node, err := t.findCoordinator(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	res, err := t.cluster.Exchange(ctx, node, req)
+	if err != nil {
+		return 0, "", err
+	}
+	for _, topic := range res.(*addpartitionstotxn.Response).Results {
+		for _, r := range topic.Results {
+			if r.ErrorCode != codeNone && (first == codeNone || first == codeOperationNotAttempted) {
+				first, name = r.ErrorCode, topic.Name
+			}
+		}
+	}
+	return first, name, nil
+}
+
+// produce writes every partition's batches, the partitions side by side, each
+// one's batches one after the other.
+func (t *transactor) produce(ctx context.Context, batches map[partition][]recordBatch) error {
+	for p, bs := range batches {
+		for _, b := range bs {
+			b.stamp(t.identity, t.sequences[p])
+			t.sequences[p] = (t.sequences[p] + b.count) & (1<<31 - 1)
+		}
+	}
+	for round := 0; ; round++ {
+		pending := map[partition][]byte{}
+		for p, bs := range batches {
+			if round < len(bs) {
+				pending[p] = bs[round].bytes
+			}
+		}
+		if len(pending) == 0 {
+			return nil
+		}
+		if err := t.produceRound(ctx, pending); err != nil {
+			return err
+		}
+	}
+}
+
+// produceRound writes one batch to each partition of pending, and again the
+// same bytes where the leader has moved.
+func (t *transactor) produceRound(ctx context.Context, pending map[partition][]byte) error {
+	wait := newBackoff(5*time.Millisecond, 250*time.Millisecond)
+	for {
+		nodes, err := t.byLeader(ctx, pending)
+		if err != nil && !leaderless(err) {
+			return err
+		}
+		if err == nil {
+			if err = t.produceOnce(ctx, nodes, pending); err != nil {
+				return err
+			}
+			if len(pending) == 0 {
+				return nil
+			}
+		}
+		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
+			return fmt.Errorf("%d partitions did not take their batch: %w", len(pending), pauseErr)
+		}
+		if err := t.cluster.Refresh(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (t *transactor) byLeader(ctx context.Context, pending map[partition][]byte) (map[int32][]partition, error) {
+	nodes := map[int32][]partition{}
+	for p := range pending {
+		node, err := t.cluster.Leader(ctx, p.topic, p.index)
+		if err != nil {
+			return nil, lacking("Write", err)
+		}
+		nodes[node] = append(nodes[node], p)
+	}
+	return nodes, nil
+}
+
+// produceOnce sends one request to each leader and takes out of pending what
+// was written. An error is anything but a definite yes or a definite "send it
+// again".
+func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partition, pending map[partition][]byte) error {
+	requests := make([]*wire.Produce, 0, len(nodes))
+	g, gctx := errgroup.WithContext(ctx)
+	for node, parts := range nodes {
+		req := t.produceRequest(parts, pending)
+		requests = append(requests, req)
+		g.Go(func() error { return t.cluster.Do(gctx, node, req) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, req := range requests {
+		for _, r := range req.Results {
+			switch {
+			case r.ErrorCode == codeNone || r.ErrorCode == codeDuplicateSequence:
+				delete(pending, partition{r.Topic, r.Partition})
+			case !moved(r.ErrorCode):
+				return fmt.Errorf("%s/%d: %w", r.Topic, r.Partition, t.refusal(r.ErrorCode, r.Topic))
+			}
+		}
+	}
+	return nil
+}
+
+func (t *transactor) produceRequest(parts []partition, pending map[partition][]byte) *wire.Produce {
+	req := &wire.Produce{TransactionalID: t.id, TimeoutMS: produceTimeoutMS, MaxVersion: 12}
+	if t.protocol == V1 {
+		req.MaxVersion = 8
+	}
+	slices.SortFunc(parts, func(a, b partition) int {
+		if a.topic != b.topic {
+			return slices.Compare([]byte(a.topic), []byte(b.topic))
+		}
+		return int(a.index - b.index)
+	})
+	for _, p := range parts {
+		if n := len(req.Topics); n == 0 || req.Topics[n-1].Name != p.topic {
+			req.Topics = append(req.Topics, wire.ProduceTopic{Name: p.topic})
+		}
+		last := &req.Topics[len(req.Topics)-1]
+		last.Partitions = append(last.Partitions, wire.ProducePartition{Index: p.index, Records: pending[p]})
+	}
+	return req
+}
+
+// produceTimeoutMS is how long a leader waits for its in-sync replicas.
+const produceTimeoutMS = 5000
+
+// commit ends the transaction. EndTxn is sent once per epoch; only 51, which
+// says that nothing was done yet, sends it again. An error leaves the outcome
+// to be found out by reading.
+func (t *transactor) commit(ctx context.Context) error {
+	wait := newBackoff(time.Millisecond, 50*time.Millisecond)
+	for {
+		req := &wire.EndTxn{
+			TransactionalID: t.id, ProducerID: t.identity.producerID, ProducerEpoch: t.identity.epoch,
+			Commit: true, Version: 3,
+		}
+		if t.protocol == V2 {
+			req.Version = 5
+		}
+		node, err := t.findCoordinator(ctx)
+		if err != nil {
+			return err
+		}
+		if err := t.cluster.Do(ctx, node, req); err != nil {
+			return err
+		}
+		switch {
+		case req.ErrorCode == codeNone && t.protocol == V2:
+			t.identity = identity{req.NextID, req.NextEpoch}
+			clear(t.sequences)
+			return nil
+		case req.ErrorCode == codeNone:
+			return nil
+		case req.ErrorCode != codeConcurrentTransactions:
+			return t.refusal(req.ErrorCode, "")
+		}
+		if err := pause(ctx, wait.NextBackOff()); err != nil {
+			return fmt.Errorf("%w (last: %w)", err, kafkaError(req.ErrorCode))
+		}
+	}
+}
