@@ -1,0 +1,85 @@
+package audit
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kversion"
+)
+
+func TestRightHistoriesPass(t *testing.T) {
+	for _, protocol := range []struct {
+		name     string
+		versions *kversion.Versions
+	}{{"v1", kversion.V3_9_0()}, {"v2", nil}} {
+		for _, key := range []string{"tenant", "user", "event"} {
+			t.Run(protocol.name+" "+key, func(t *testing.T) {
+				p := rightPlan(key)
+				r := judgePlan(t, p, protocol.versions, Rules{Key: key, Canaries: []string{canary}})
+				if !r.OK() {
+					t.Fatalf("a right history is refused:\n%s", r)
+				}
+				var want int64
+				for _, facts := range p.truth {
+					want += int64(len(facts))
+				}
+				if got := r.Published(); got != want || want == 0 {
+					t.Errorf("published: got %d, want %d", got, want)
+				}
+				if r.Counts.Aborted == 0 || r.Counts.Aborts == 0 {
+					t.Errorf("no aborted records were met: %+v", r.Counts)
+				}
+				if r.Counts.DeadLetters != 1 {
+					t.Errorf("dead letters: got %d, want 1", r.Counts.DeadLetters)
+				}
+			})
+		}
+	}
+}
+
+// What need not be in the topic is excused, and nothing else.
+func TestExcuses(t *testing.T) {
+	at := func(d time.Duration) int64 { return micros(start.Add(d)) }
+	const h = time.Hour
+	for _, c := range []struct {
+		name    string
+		fact    Fact
+		rules   Rules
+		until   time.Time
+		excused bool
+	}{
+		{"ordinary", Fact{ID: 1, Created: at(h), Visible: at(h)}, Rules{}, time.Time{}, false},
+		{"before the start", Fact{ID: 1, Created: at(-h), Visible: at(h)}, Rules{From: start}, time.Time{}, true},
+		{"at the start", Fact{ID: 1, Created: at(0), Visible: at(0)}, Rules{From: start}, time.Time{}, false},
+		{"too late", Fact{ID: 1, Created: at(0), Visible: at(h + 1e6)}, Rules{MaxLateness: h}, time.Time{}, true},
+		{"just in time", Fact{ID: 1, Created: at(0), Visible: at(h)}, Rules{MaxLateness: h}, time.Time{}, false},
+		{"not visible yet", Fact{ID: 1, Created: at(0), Visible: at(h + 1e6)}, Rules{}, start.Add(h), true},
+		{"just visible", Fact{ID: 1, Created: at(0), Visible: at(h)}, Rules{}, start.Add(h), false},
+	} {
+		p := rightPlan("tenant")
+		p.truth["zebra"] = []Fact{c.fact}
+		r := New(c.rules).Report(Truth{"zebra": p.truth["zebra"]}, c.until)
+		if got := r.Connectors[0]; got.Excused == 1 != c.excused || got.Missing == 1 == c.excused || r.OK() != c.excused {
+			t.Errorf("%s: got %+v", c.name, got)
+		}
+	}
+}
+
+// An event that was visible too shortly before the position was written is not
+// vouched for by its complete_through.
+func TestCompleteThroughVouchesForWhatWasVisible(t *testing.T) {
+	for _, c := range []struct {
+		visible time.Duration // before updated_at
+		told    bool
+	}{{11 * time.Second, true}, {10 * time.Second, true}, {9 * time.Second, false}} {
+		p := rightPlan("tenant")
+		last := lastPosition(t, p, "acme")
+		last.edit(t, "complete_through", func(any) any { return start.Add(10 * time.Minute) })
+		last.edit(t, "updated_at", func(any) any { return start.Add(time.Hour) })
+		p.truth["acme"] = append([]Fact{{ID: 3, Created: micros(start.Add(9 * time.Minute)), Visible: micros(start.Add(time.Hour - c.visible))}}, p.truth["acme"]...)
+		r := judgePlan(t, p, nil, Rules{})
+		if got := r.Has("A6", "complete_through-early"); got != c.told {
+			t.Errorf("visible %s before: got %t, want %t\n%s", c.visible, got, c.told, r)
+		}
+	}
+}

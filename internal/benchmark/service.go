@@ -1,0 +1,214 @@
+package benchmark
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+
+	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/console"
+	"onelogin-kafka/internal/service"
+)
+
+// settings are what measurements vary in the service's configuration.
+type settings struct {
+	connector string // further lines of each connector
+	top       string // further lines of the file
+}
+
+// instance is the service as a process of its own.
+type instance struct {
+	*process
+	topics topics
+	url    string
+}
+
+// topics are the names of one run.
+type topics struct{ events, offsets, status, deadletter string }
+
+func topicsOf(name string) topics {
+	return topics{name + ".events", name + ".offsets", name + ".status", name + ".deadletter"}
+}
+
+func (t topics) all() []string { return []string{t.events, t.offsets, t.status, t.deadletter} }
+
+// configure writes a configuration with every tenant of the simulator as a
+// connector, and returns its path.
+func (b *bench) configure(name string, sim *simulation, set settings) (string, error) {
+	dir := filepath.Join(b.dir, name)
+	if err := os.MkdirAll(filepath.Join(dir, "connectors"), 0o755); err != nil {
+		return "", fmt.Errorf("writing the configuration: %w", err)
+	}
+	for _, t := range sim.truth.Tenants() {
+		text := fmt.Sprintf("name: %s\ndomain: %s\nclient_id: %s\nclient_secret: %s\nbase_url: %s\nrate_limit: {share: 1}\n%s\n",
+			t.Name, t.Domain, t.ClientID, t.ClientSecret, sim.url, set.connector)
+		if err := os.WriteFile(filepath.Join(dir, "connectors", t.Name+".yaml"), []byte(text), 0o600); err != nil {
+			return "", fmt.Errorf("writing the configuration: %w", err)
+		}
+	}
+	t := topicsOf(name)
+	text := fmt.Sprintf(`kafka: {brokers: [%s]}
+group: %s
+instance: one
+topics: {replication_factor: 3, events: {name: %s}, offsets: {name: %s}, status: {name: %s}, deadletter: {name: %s}}
+http: {listen: "127.0.0.1:0"}
+log: {level: info, format: json}
+connectors_dir: connectors
+%s
+`, strings.Join(b.addrs, ", "), name, t.events, t.offsets, t.status, t.deadletter, set.top)
+	path := filepath.Join(dir, "onelogin-kafka.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return "", fmt.Errorf("writing the configuration: %w", err)
+	}
+	return path, nil
+}
+
+// serve starts the service and waits until its shards are served.
+func (b *bench) serve(ctx context.Context, what string, sim *simulation, set settings) (*instance, error) {
+	name := b.name(what)
+	file, err := b.configure(name, sim, set)
+	if err != nil {
+		return nil, err
+	}
+	program, args := b.binary, []string{"run", "--config", file}
+	if b.profile != "" {
+		text, err := json.Marshal(profiling{Config: file, Prefix: filepath.Join(b.profile, what)})
+		if err != nil {
+			return nil, fmt.Errorf("writing the task: %w", err)
+		}
+		program, args = b.self, []string{"role", "service", string(text)}
+	}
+	p, err := start("service", program, args...)
+	if err != nil {
+		return nil, err
+	}
+	in := &instance{process: p, topics: topicsOf(name)}
+	err = await(ctx, "getting ready", 2*time.Minute, p, func() (bool, error) {
+		if in.url == "" {
+			in.url = p.console()
+		}
+		if in.url == "" {
+			return false, errors.New("no console yet")
+		}
+		err := getJSON(in.url+"/readyz", nil)
+		return err == nil, err
+	})
+	if err != nil {
+		in.stop()
+		return nil, err
+	}
+	return in, nil
+}
+
+// console finds the console's address in the log.
+func (p *process) console() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.log {
+		var l struct {
+			HTTP string `json:"http"`
+		}
+		if json.Unmarshal([]byte(line), &l) == nil && l.HTTP != "" {
+			return "http://" + l.HTTP
+		}
+	}
+	return ""
+}
+
+// metrics returns the sum of each metric over its series.
+func (in *instance) metrics() (map[string]float64, error) {
+	res, err := http.Get(in.url + "/metrics")
+	if err != nil {
+		return nil, fmt.Errorf("reading the metrics: %w", err)
+	}
+	defer res.Body.Close()
+	sums := map[string]float64{}
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		line := lines.Text()
+		at := strings.LastIndexByte(line, ' ')
+		if at < 0 || line[0] == '#' {
+			continue
+		}
+		name, _, _ := strings.Cut(line[:at], "{")
+		if v, err := strconv.ParseFloat(line[at+1:], 64); err == nil {
+			sums[name] += v
+		}
+	}
+	return sums, nil
+}
+
+// transactions asks how many there were, and the time they took together.
+func (in *instance) transactions() (n float64, spent time.Duration, err error) {
+	m, err := in.metrics()
+	return m["onelogin_transaction_seconds_count"], time.Duration(m["onelogin_transaction_seconds_sum"] * float64(time.Second)), err
+}
+
+// profiling is the task of a service with profiling on.
+type profiling struct{ Config, Prefix string }
+
+// serveProfiled is `run` with a processor profile of its whole life and a heap
+// profile of its end.
+func serveProfiled(ctx context.Context, text string) (err error) {
+	var task profiling
+	if err := json.Unmarshal([]byte(text), &task); err != nil {
+		return fmt.Errorf("reading the task: %w", err)
+	}
+	cfg, err := config.Load(task.Config, func(string) (string, bool) { return "", false })
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(task.Prefix + ".cpu.pprof")
+	if err != nil {
+		return fmt.Errorf("making a profile: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return fmt.Errorf("making a profile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	log := zerolog.New(os.Stderr).Level(zerolog.InfoLevel).With().Timestamp().Logger()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg})
+	if err != nil {
+		return err
+	}
+	web, err := console.Listen(console.Options{Listen: "127.0.0.1:0", Registry: reg, Ready: svc.Ready, Connectors: svc.Statuses,
+		Shards: func() []console.Shard { return nil }, Log: log})
+	if err != nil {
+		return err
+	}
+	log.Info().Str("http", web.Addr().String()).Msg("starting")
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = web.Serve(ctx) })
+	defer wg.Wait()
+	stop := context.AfterFunc(ctx, func() { heap(task.Prefix + ".heap.pprof") })
+	defer stop()
+	return svc.Run(ctx)
+}
+
+// heap writes what is in use now.
+func heap(path string) {
+	f, err := os.Create(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	runtime.GC()
+	_ = pprof.WriteHeapProfile(f) // a profile more or less
+}

@@ -1,0 +1,295 @@
+// Package config reads the configuration file, the folder of connector files
+// and, in their absence, the environment into one validated Config. It reports
+// every problem at once. It starts nothing, connects to nothing, and reads no
+// environment but the function it is given.
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"onelogin-kafka/schemas"
+)
+
+// Config is a whole, validated configuration. Secrets in it print as <secret>.
+// Paths are as written when absolute, else joined to the folder of the
+// configuration file.
+//
+// The yaml tags are the keys of the file: onelogin-kafka.example.yaml describes
+// each and changes with this struct.
+type Config struct {
+	Kafka Kafka `yaml:"kafka"`
+	// Group is the consumer group and the prefix of transactional ids: one
+	// name per deployment.
+	Group string `yaml:"group"`
+	// Instance is the stable name of this instance; the host name unless given.
+	Instance string              `yaml:"instance"`
+	Topics   Topics              `yaml:"topics"`
+	Key      schemas.KeyStrategy `yaml:"key"`
+	// Value is ValueVerbatim or ValueCompact.
+	Value string `yaml:"value"`
+	// CommitInterval is the least time between the starts of two transactions
+	// of a shard, 0 to 10 s.
+	CommitInterval time.Duration `yaml:"commit_interval"`
+	// Compression is none, gzip, snappy, lz4 or zstd.
+	Compression string `yaml:"compression"`
+	HTTP        HTTP   `yaml:"http"`
+	Log         Log    `yaml:"log"`
+	// Connectors are those of the file, then those of ConnectorsDir in the
+	// order of their file names.
+	Connectors []Connector `yaml:"connectors"`
+	// ConnectorsDir is the folder of connector files; empty = none.
+	ConnectorsDir string `yaml:"connectors_dir"`
+
+	// Sum is what Checksum returns for what this Config was read from.
+	Sum [32]byte `yaml:"-" json:"-"`
+}
+
+// The forms of an event's value.
+const (
+	ValueVerbatim = "verbatim" // the bytes as OneLogin sent them
+	ValueCompact  = "compact"  // without insignificant white space
+)
+
+// Kafka is how to reach the cluster. Either Brokers or Embedded is set.
+type Kafka struct {
+	// Brokers are host:port.
+	Brokers []string `yaml:"brokers"`
+	// Embedded is the data folder of the in-process broker, for development.
+	Embedded string `yaml:"embedded"`
+	// TLS is nil for connections in the clear.
+	TLS *TLS `yaml:"tls"`
+	// SASL is nil for connections without authentication.
+	SASL *SASL `yaml:"sasl"`
+}
+
+// TLS is how to reach a broker over TLS. All fields may be empty: then the
+// system's authorities are trusted and no client certificate is shown.
+type TLS struct {
+	CAFile     string `yaml:"ca_file"`
+	CertFile   string `yaml:"cert_file"`
+	KeyFile    string `yaml:"key_file"`
+	ServerName string `yaml:"server_name"`
+}
+
+// The SASL mechanisms.
+const (
+	MechanismPlain       = "PLAIN" // only over TLS
+	MechanismScramSHA256 = "SCRAM-SHA-256"
+	MechanismScramSHA512 = "SCRAM-SHA-512"
+	MechanismOAuthBearer = "OAUTHBEARER" // only over TLS
+)
+
+// SASL is how to authenticate to a broker: Username and Password with PLAIN and
+// SCRAM, either Token or TokenURL with OAUTHBEARER.
+type SASL struct {
+	Mechanism string `yaml:"mechanism"`
+	Username  string `yaml:"username"`
+	Password  Secret `yaml:"password"`
+	// Token is a bearer token, as a rule in a file that something else keeps
+	// fresh.
+	Token Secret `yaml:"token"`
+	// TokenURL gives tokens for ClientID and ClientSecret (OAuth's client
+	// credentials grant), with Scope unless that is empty.
+	TokenURL     string `yaml:"token_url"`
+	ClientID     string `yaml:"client_id"`
+	ClientSecret Secret `yaml:"client_secret"`
+	Scope        string `yaml:"scope"`
+}
+
+// Topics are the names and shapes of the topics.
+type Topics struct {
+	// Create makes the topics that are missing.
+	Create bool `yaml:"create"`
+	// ReplicationFactor of topics to be created, 1 to 32767: 3, or 1 with an
+	// embedded broker, unless given.
+	ReplicationFactor int              `yaml:"replication_factor"`
+	Events            PartitionedTopic `yaml:"events"`
+	Offsets           PartitionedTopic `yaml:"offsets"`
+	Status            Topic            `yaml:"status"`
+	DeadLetter        Topic            `yaml:"deadletter"`
+}
+
+// PartitionedTopic is a topic whose number of partitions can be chosen.
+type PartitionedTopic struct {
+	Name string `yaml:"name"`
+	// Partitions the topic is created with; 1 to 10,000 for events, 1 to 1,000
+	// for offsets.
+	Partitions int `yaml:"partitions"`
+}
+
+// Topic is a topic with one partition.
+type Topic struct {
+	Name string `yaml:"name"`
+}
+
+// Names returns the topics' names, indexed by schemas.Topic.
+func (t *Topics) Names() [schemas.NumTopics]string {
+	return [schemas.NumTopics]string{
+		schemas.Events: t.Events.Name, schemas.DeadLetter: t.DeadLetter.Name,
+		schemas.Offsets: t.Offsets.Name, schemas.Status: t.Status.Name,
+	}
+}
+
+// HTTP is the listener for health, metrics and the console.
+type HTTP struct {
+	// Listen is host:port. Anything but loopback comes with TLS and Token.
+	Listen string `yaml:"listen"`
+	// TLS is nil for plain HTTP.
+	TLS *ServerTLS `yaml:"tls"`
+	// Token is what callers must present; none asked for unless IsSet.
+	Token Secret `yaml:"token"`
+}
+
+// ServerTLS is the certificate of the listener; both are set.
+type ServerTLS struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// Log is what is logged and how.
+type Log struct {
+	// Level is trace, debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Format is auto, console or json.
+	Format string `yaml:"format"`
+}
+
+// TypeOneLogin is the only type of connector.
+const TypeOneLogin = "onelogin"
+
+// Connector is one OneLogin account.
+type Connector struct {
+	// Name is the tenant key, see schemas.ValidConnector. Unique in a Config.
+	Name string `yaml:"name"`
+	Type string `yaml:"type"`
+	// Domain is the account's host name, e.g. "acme.onelogin.com".
+	Domain       string `yaml:"domain"`
+	ClientID     string `yaml:"client_id"`
+	ClientSecret Secret `yaml:"client_secret"`
+	// StartFrom is where a connector without a position begins.
+	StartFrom StartFrom `yaml:"start_from"`
+	Poll      Poll      `yaml:"poll"`
+	Sweep     Sweep     `yaml:"sweep"`
+	RateLimit RateLimit `yaml:"rate_limit"`
+	// PageSize is 1 to 1,000; 0 = auto: found out.
+	PageSize int `yaml:"page_size" config:"auto"`
+	// BaseURL replaces "https://<domain>", without a slash at its end; empty =
+	// not replaced.
+	BaseURL string `yaml:"base_url"`
+	// Paused connectors keep their position and are not polled.
+	Paused bool `yaml:"paused"`
+
+	// Source is where the connector is configured, "<file>:<line>".
+	Source string `yaml:"-" json:"-"`
+}
+
+// Equal tells whether c and o mean the same connector, configured the same. A
+// secret file whose content has changed is the same secret.
+func (c Connector) Equal(o Connector) bool {
+	same := c.ClientSecret.Equal(o.ClientSecret)
+	c.ClientSecret, o.ClientSecret = Secret{}, Secret{}
+	c.Source, o.Source = "", ""
+	return same && c == o
+}
+
+// APIURL is the URL that the API's paths are appended to.
+func (c Connector) APIURL() string {
+	if c.BaseURL != "" {
+		return c.BaseURL
+	}
+	return "https://" + c.Domain
+}
+
+// Poll is the time between two polls: Min while events come, growing to Max.
+type Poll struct {
+	Min time.Duration `yaml:"min"` // 10 ms to Max
+	Max time.Duration `yaml:"max"` // up to 1 h
+}
+
+// Sweep is the re-read for late events.
+type Sweep struct {
+	Every  time.Duration `yaml:"every"`  // 1 s to Window
+	Window time.Duration `yaml:"window"` // 1 min to 24 h
+}
+
+// RateLimit is how much of the account's hourly budget may be used.
+type RateLimit struct {
+	Share float64 `yaml:"share"` // above 0, up to 1
+}
+
+// StartFrom is a moment, given as such or as a distance from now.
+type StartFrom struct {
+	At  time.Time     // in UTC; zero if Ago counts
+	Ago time.Duration // 0 = now
+}
+
+// Time returns the moment.
+func (s StartFrom) Time(now time.Time) time.Time {
+	if !s.At.IsZero() {
+		return s.At
+	}
+	return now.Add(-s.Ago)
+}
+
+// String returns s as the configuration file has it.
+func (s StartFrom) String() string {
+	switch {
+	case !s.At.IsZero():
+		return s.At.Format(time.RFC3339Nano)
+	case s.Ago == 0:
+		return "now"
+	}
+	return s.Ago.String()
+}
+
+// MarshalText implements encoding.TextMarshaler with String.
+func (s StartFrom) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func parseStartFrom(text string) (StartFrom, error) {
+	if text == "now" {
+		return StartFrom{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return StartFrom{Ago: ago}, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil || at.IsZero() {
+		return StartFrom{}, fmt.Errorf("is no start: write now, a duration such as 24h, or a time such as 2026-11-22T07:05:00Z")
+	}
+	return StartFrom{At: at.UTC()}, nil
+}
+
+// Default returns the configuration before anything is read: everything that
+// need not be given. It is not valid by itself, since brokers and connectors
+// have no default.
+func Default() Config {
+	return Config{
+		Group: "onelogin-kafka",
+		Topics: Topics{
+			Create:            true,
+			ReplicationFactor: 3,
+			Events:            PartitionedTopic{Name: "onelogin.events", Partitions: 12},
+			Offsets:           PartitionedTopic{Name: "onelogin.offsets", Partitions: 32},
+			Status:            Topic{Name: "onelogin.status"},
+			DeadLetter:        Topic{Name: "onelogin.deadletter"},
+		},
+		Key:            schemas.KeyTenant,
+		Value:          ValueVerbatim,
+		CommitInterval: 200 * time.Millisecond,
+		Compression:    "zstd",
+		HTTP:           HTTP{Listen: "127.0.0.1:8080"},
+		Log:            Log{Level: "info", Format: "auto"},
+	}
+}
+
+// DefaultConnector returns a connector before anything is read.
+func DefaultConnector() Connector {
+	return Connector{
+		Type:      TypeOneLogin,
+		StartFrom: StartFrom{Ago: 24 * time.Hour},
+		Poll:      Poll{Min: 2 * time.Second, Max: 30 * time.Second},
+		Sweep:     Sweep{Every: 5 * time.Minute, Window: 15 * time.Minute},
+		RateLimit: RateLimit{Share: 0.5},
+	}
+}

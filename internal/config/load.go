@@ -1,0 +1,212 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxFile is the most bytes of a configuration file or a certificate.
+const maxFile = 64 << 20
+
+// Load reads the file at path and what it refers to: connector files, secrets,
+// certificates. With an empty path the environment names one connector, see
+// ONELOGIN_DOMAIN and the others in environment.go. lookup gives the variables
+// of the environment, as os.LookupEnv does. The error is of type Problems.
+func Load(path string, lookup func(name string) (string, bool)) (*Config, error) {
+	l := newLoader(lookup)
+	cfg := l.load(path)
+	if problems := l.problems(); len(problems) > 0 {
+		return nil, problems
+	}
+	cfg.Sum = l.checksum()
+	return cfg, nil
+}
+
+// Checksum is over the content of everything that Load would read: the file,
+// the connector files, the secrets and the certificates, symbolic links
+// followed. It changes when, and only when, one of them changes, appears or
+// disappears, also while the configuration is not valid. The error says that
+// the file at path cannot be read.
+func Checksum(path string, lookup func(name string) (string, bool)) ([32]byte, error) {
+	if path != "" {
+		if _, err := readRegular(path, maxFile); err != nil {
+			return [32]byte{}, fmt.Errorf("reading configuration: %w", err)
+		}
+	}
+	l := newLoader(lookup)
+	l.load(path)
+	return l.checksum(), nil
+}
+
+// loader reads one configuration.
+type loader struct {
+	env  env
+	docs []*document
+	sum  hash.Hash
+	// places has where each connector's name was first given.
+	places map[string]string
+}
+
+func newLoader(lookup env) *loader {
+	return &loader{env: lookup, sum: sha256.New(), places: make(map[string]string)}
+}
+
+func (l *loader) document(name, dir string) *document {
+	doc := newDocument(name, dir)
+	l.docs = append(l.docs, doc)
+	return doc
+}
+
+func (l *loader) problems() Problems {
+	var all Problems
+	for _, doc := range l.docs {
+		all = append(all, doc.sorted()...)
+	}
+	return all
+}
+
+func (l *loader) checksum() (sum [32]byte) {
+	l.sum.Sum(sum[:0])
+	return sum
+}
+
+// read reads a file and takes it into the checksum, also when it cannot be
+// read: that it is not there is something that can change.
+func (l *loader) read(path string, limit int64) ([]byte, error) {
+	content, err := readRegular(path, limit)
+	size := int64(len(content))
+	if err != nil {
+		size = -1
+	}
+	for _, part := range []int64{int64(len(path)), size} {
+		l.sum.Write(binary.BigEndian.AppendUint64(nil, uint64(part)))
+	}
+	l.sum.Write([]byte(path))
+	l.sum.Write(content)
+	return content, err
+}
+
+// reason says why a file cannot be read, and what to do.
+func reason(path string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return path + " does not exist; create it or correct the path"
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return path + " may not be read; give this user the right to"
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err // without the path, which is there already
+	}
+	return fmt.Sprintf("%s cannot be read: %v; correct the path or the file", path, err)
+}
+
+func (l *loader) load(path string) *Config {
+	cfg := Default()
+	var root place
+	if path == "" {
+		root = l.fromEnvironment(&cfg)
+	} else {
+		root = l.fromFile(path, &cfg)
+		if root.doc == nil {
+			return nil
+		}
+	}
+	l.complete(&cfg, root)
+	l.validate(&cfg, root)
+	for i := range cfg.Connectors {
+		l.connector(&cfg.Connectors[i], root.sub("connectors").item(i))
+	}
+	if cfg.ConnectorsDir != "" {
+		l.connectorFiles(&cfg, root)
+	}
+	return &cfg
+}
+
+// fromFile reads the file at path. The place has no document if the file could
+// not be read or is not a mapping in YAML.
+func (l *loader) fromFile(path string, cfg *Config) place {
+	doc := l.document(path, filepath.Dir(path))
+	content, err := l.read(path, maxFile)
+	if err != nil {
+		place{doc: doc}.problem("%s", reason("the file", err))
+		return place{}
+	}
+	d := decoder{doc: doc, env: l.env}
+	if !d.decode(content, cfg) {
+		return place{}
+	}
+	return place{doc: doc}
+}
+
+// complete fills in what depends on something else, and makes paths relative
+// to the file's folder.
+func (l *loader) complete(cfg *Config, root place) {
+	if cfg.Kafka.Embedded != "" && !root.sub("topics.replication_factor").given() {
+		cfg.Topics.ReplicationFactor = 1
+	}
+	if cfg.Instance == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			root.sub("instance").problem("is not given, and the host name is not known: %v; name this instance", err)
+		}
+		cfg.Instance = name
+	}
+	paths := []*string{&cfg.Kafka.Embedded, &cfg.ConnectorsDir}
+	if t := cfg.Kafka.TLS; t != nil {
+		paths = append(paths, &t.CAFile, &t.CertFile, &t.KeyFile)
+	}
+	if t := cfg.HTTP.TLS; t != nil {
+		paths = append(paths, &t.CertFile, &t.KeyFile)
+	}
+	for _, p := range paths {
+		*p = root.doc.resolve(*p)
+	}
+}
+
+// connectorFiles adds the connectors of the folder, one per file.
+func (l *loader) connectorFiles(cfg *Config, root place) {
+	entries, err := os.ReadDir(cfg.ConnectorsDir)
+	if err != nil {
+		root.sub("connectors_dir").problem("%s", reason(cfg.ConnectorsDir, err))
+		return
+	}
+	for _, entry := range entries {
+		// Hidden entries include ..data and its like, which Kubernetes puts
+		// into a mounted folder.
+		name := entry.Name()
+		if ext := filepath.Ext(name); strings.HasPrefix(name, ".") || ext != ".yaml" && ext != ".yml" {
+			continue
+		}
+		path := filepath.Join(cfg.ConnectorsDir, name)
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			continue
+		}
+		if c, ok := l.connectorFile(path, root.doc.dir); ok {
+			cfg.Connectors = append(cfg.Connectors, c)
+		}
+	}
+}
+
+func (l *loader) connectorFile(path, dir string) (Connector, bool) {
+	c := DefaultConnector()
+	doc := l.document(path, dir)
+	at := place{doc: doc}
+	content, err := l.read(path, maxFile)
+	if err != nil {
+		at.problem("%s", reason("the file", err))
+		return c, false
+	}
+	d := decoder{doc: doc, env: l.env}
+	if !d.decode(content, &c) {
+		return c, false
+	}
+	l.connector(&c, at)
+	return c, true
+}

@@ -1,0 +1,144 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	// File is the path of the file, or "environment".
+	File string
+	// Line is the line in File, from 1; 0 where there is none.
+	Line int
+	// Path is the field, e.g. "connectors[0].poll.min"; empty for the file.
+	Path string
+	// Message says what is wrong and what to do. It never holds a secret.
+	Message string
+}
+
+// String returns "<file>:<line>: <path>: <message>" without the parts that are
+// not known.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		b.WriteString(":" + strconv.Itoa(p.Line))
+	}
+	if p.Path != "" {
+		b.WriteString(": " + p.Path)
+	}
+	b.WriteString(": " + p.Message)
+	return b.String()
+}
+
+// Problems is everything that is wrong with a configuration, by file and line.
+type Problems []Problem
+
+// Error implements error: one line per problem.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// document is one file while it is read: where its fields are, and what is
+// wrong with them.
+type document struct {
+	name string
+	// dir is what relative paths in the document are relative to.
+	dir string
+	// lines has the line of each path that was given.
+	lines map[string]int
+	// texts has each scalar as written, references not resolved, so that a
+	// message can quote it.
+	texts map[string]string
+	// names says what a path is called in a document that is not a file.
+	names    map[string]string
+	problems Problems
+}
+
+func newDocument(name, dir string) *document {
+	return &document{name: name, dir: dir, lines: make(map[string]int), texts: make(map[string]string)}
+}
+
+// sorted returns the problems by line; those without one come last.
+func (d *document) sorted() Problems {
+	slices.SortStableFunc(d.problems, func(a, b Problem) int {
+		if (a.Line == 0) != (b.Line == 0) {
+			return b.Line - a.Line
+		}
+		return a.Line - b.Line
+	})
+	return d.problems
+}
+
+// place is a field of a document.
+type place struct {
+	doc  *document
+	path string
+}
+
+// sub is a field of the mapping at p.
+func (p place) sub(name string) place {
+	if p.path == "" {
+		return place{p.doc, name}
+	}
+	return place{p.doc, p.path + "." + name}
+}
+
+// item is an element of the list at p.
+func (p place) item(i int) place {
+	return place{p.doc, p.path + "[" + strconv.Itoa(i) + "]"}
+}
+
+// twin is the field with the same name and "_file" behind it.
+func (p place) twin() place { return place{p.doc, p.path + "_file"} }
+
+// given tells whether the document has the field.
+func (p place) given() bool { return p.doc.lines[p.path] > 0 }
+
+// line is where the field is, or else what it would be part of.
+func (p place) line() int {
+	path := p.path
+	for {
+		if line := p.doc.lines[path]; line > 0 || path == "" {
+			return line
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+}
+
+// quote is the field's value as written, else the one it has.
+func (p place) quote(value any) string {
+	if text, ok := p.doc.texts[p.path]; ok {
+		return strconv.Quote(text)
+	}
+	return strconv.Quote(fmt.Sprint(value))
+}
+
+func (p place) problem(format string, args ...any) {
+	p.doc.problems = append(p.doc.problems, Problem{
+		File: p.doc.name, Line: p.line(), Path: p.name(), Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// name is what the field is called in messages.
+func (p place) name() string {
+	if name, ok := p.doc.names[p.path]; ok {
+		return name
+	}
+	return p.path
+}
+
+// reported tells whether there is a problem with the field, or its _file twin,
+// already.
+func (p place) reported() bool {
+	return slices.ContainsFunc(p.doc.problems, func(q Problem) bool {
+		return q.Path == p.name() || q.Path == p.twin().name()
+	})
+}

@@ -1,0 +1,318 @@
+package config
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"onelogin-kafka/schemas"
+)
+
+// kafkaName is what Kafka takes as the name of a topic or a group instance; we
+// hold the group to it as well, since it is part of transactional ids.
+var kafkaName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// within tells whether a value is in its range, and reports one that is not.
+func within[T cmp.Ordered](at place, value, least, most T, bounds string) bool {
+	ok := value >= least && value <= most // false for NaN
+	if !ok {
+		at.problem("%s is out of range; use %s", at.quote(value), bounds)
+	}
+	return ok
+}
+
+// oneOf reports a value that is none of those known.
+func oneOf(at place, value string, known ...string) {
+	if !slices.Contains(known, value) {
+		at.problem("%s is not one of %s", at.quote(value), strings.Join(known, ", "))
+	}
+}
+
+// nameForKafka reports what Kafka would not take as a name.
+func nameForKafka(at place, value string) {
+	if !kafkaName.MatchString(value) || value == "." || value == ".." {
+		at.problem("%s is no name that Kafka takes; use 1 to 249 of a-z, A-Z, 0-9, dot, dash and underscore", at.quote(value))
+	}
+}
+
+func (l *loader) validate(cfg *Config, root place) {
+	l.kafka(&cfg.Kafka, root.sub("kafka"))
+	nameForKafka(root.sub("group"), cfg.Group)
+	nameForKafka(root.sub("instance"), cfg.Instance)
+	topics(&cfg.Topics, root.sub("topics"))
+	oneOf(root.sub("value"), cfg.Value, ValueVerbatim, ValueCompact)
+	within(root.sub("commit_interval"), cfg.CommitInterval, 0, 10*time.Second, "0 to 10s")
+	oneOf(root.sub("compression"), cfg.Compression, "none", "gzip", "snappy", "lz4", "zstd")
+	l.http(&cfg.HTTP, root.sub("http"))
+	oneOf(root.sub("log.level"), cfg.Log.Level, "trace", "debug", "info", "warn", "error")
+	oneOf(root.sub("log.format"), cfg.Log.Format, "auto", "console", "json")
+	if connectors := root.sub("connectors"); len(cfg.Connectors) == 0 && cfg.ConnectorsDir == "" && !connectors.reported() {
+		connectors.problem("there is none; write at least one here, or name a folder of them in connectors_dir")
+	}
+}
+
+func (l *loader) kafka(k *Kafka, at place) {
+	brokers := at.sub("brokers")
+	switch {
+	case k.Embedded != "" && len(k.Brokers) > 0:
+		at.sub("embedded").problem("brokers and embedded are both given; keep one")
+	case k.Embedded != "" && (k.TLS != nil || k.SASL != nil):
+		at.sub("embedded").problem("the embedded broker has neither tls nor sasl; remove them")
+	case k.Embedded == "" && len(k.Brokers) == 0 && !at.reported() && !brokers.reported():
+		brokers.problem("there is none; name at least one, e.g. localhost:9092")
+	}
+	for i, broker := range k.Brokers {
+		if host, ok := splitHostPort(broker, 1); !ok || host == "" {
+			here := brokers.item(i)
+			here.problem("%s is no broker; write it as host:port, e.g. localhost:9092", here.quote(broker))
+		}
+	}
+	if k.TLS != nil {
+		l.clientTLS(k.TLS, at.sub("tls"))
+	}
+	if k.SASL != nil {
+		l.sasl(k.SASL, k.TLS != nil, at.sub("sasl"))
+	}
+}
+
+func (l *loader) clientTLS(t *TLS, at place) {
+	if t.CAFile != "" {
+		content, err := l.read(t.CAFile, maxFile)
+		if err != nil {
+			at.sub("ca_file").problem("%s", reason(t.CAFile, err))
+		} else if !x509.NewCertPool().AppendCertsFromPEM(content) {
+			at.sub("ca_file").problem("%s holds no certificate; use a file in PEM form", t.CAFile)
+		}
+	}
+	if t.CertFile != "" || t.KeyFile != "" {
+		l.keyPair(t.CertFile, t.KeyFile, at)
+	}
+}
+
+// keyPair reports a certificate and a key that are not there, or no pair.
+func (l *loader) keyPair(certFile, keyFile string, at place) {
+	if certFile == "" || keyFile == "" {
+		at.problem("cert_file and key_file are not both given; give both")
+		return
+	}
+	cert, err := l.read(certFile, maxFile)
+	if err != nil {
+		at.sub("cert_file").problem("%s", reason(certFile, err))
+	}
+	key, keyErr := l.read(keyFile, maxFile)
+	if keyErr != nil {
+		at.sub("key_file").problem("%s", reason(keyFile, keyErr))
+	}
+	if err != nil || keyErr != nil {
+		return
+	}
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		// The cause can quote the file, and a key can be in the wrong one.
+		at.problem("%s and %s are no pair of a certificate and its key in PEM form; use the two that belong together", certFile, keyFile)
+	}
+}
+
+func (l *loader) sasl(s *SASL, overTLS bool, at place) {
+	mechanism := at.sub("mechanism")
+	oneOf(mechanism, s.Mechanism, MechanismPlain, MechanismScramSHA256, MechanismScramSHA512, MechanismOAuthBearer)
+	if s.Mechanism == MechanismPlain && !overTLS {
+		mechanism.problem("PLAIN sends the password in the clear; add kafka.tls or use SCRAM-SHA-512")
+	}
+	if s.Mechanism == MechanismOAuthBearer {
+		if !overTLS {
+			mechanism.problem("OAUTHBEARER sends the token in the clear; add kafka.tls")
+		}
+		l.oauth(s, at)
+		return
+	}
+	for _, key := range []string{"token", "token_file", "token_url", "client_id", "client_secret", "client_secret_file", "scope"} {
+		if at.sub(key).given() {
+			at.sub(key).problem("is for OAUTHBEARER only; remove it or set mechanism: OAUTHBEARER")
+		}
+	}
+	if s.Username == "" {
+		at.sub("username").problem("is missing; give the name to log in with")
+	}
+	l.secret(s.Password, true, at.sub("password"))
+}
+
+// oauth validates what OAUTHBEARER needs: a token, or where to get one.
+func (l *loader) oauth(s *SASL, at place) {
+	for _, key := range []string{"username", "password", "password_file"} {
+		if at.sub(key).given() {
+			at.sub(key).problem("is for PLAIN and SCRAM only; remove it: with OAUTHBEARER the token says who we are")
+		}
+	}
+	token, endpoint := at.sub("token"), at.sub("token_url")
+	switch {
+	case s.Token.IsSet() && s.TokenURL != "":
+		endpoint.problem("a token and token_url are both given; keep one")
+	case s.TokenURL != "":
+		l.tokenEndpoint(s, at)
+	case s.Token.IsSet():
+		l.secret(s.Token, true, token)
+		for _, key := range []string{"client_id", "client_secret", "client_secret_file", "scope"} {
+			if at.sub(key).given() {
+				at.sub(key).problem("goes with token_url only; remove it, or give token_url instead of a token")
+			}
+		}
+	case !token.reported() && !endpoint.reported():
+		token.problem("is missing; give token_file, or token_url with client_id and client_secret_file")
+	}
+}
+
+func (l *loader) tokenEndpoint(s *SASL, at place) {
+	if err := checkTokenURL(s.TokenURL); err != nil {
+		at.sub("token_url").problem("%v", err)
+	}
+	if id := at.sub("client_id"); s.ClientID == "" && !id.reported() {
+		id.problem("is missing; give the client id that the token endpoint knows us by")
+	}
+	l.secret(s.ClientSecret, true, at.sub("client_secret"))
+	if scope := at.sub("scope"); !scopeText.MatchString(s.Scope) {
+		scope.problem("%s is no scope; write words with one space between them", scope.quote(s.Scope))
+	}
+}
+
+// scopeText is a scope of RFC 6749, section 3.3, or nothing.
+var scopeText = regexp.MustCompile(`^([!#-\[\]-~]+( [!#-\[\]-~]+)*)?$`)
+
+// secret reports a secret that is missing or whose file cannot be read.
+func (l *loader) secret(s Secret, needed bool, at place) {
+	if !s.IsSet() {
+		if needed && !at.reported() {
+			key := at.path[strings.LastIndex(at.path, ".")+1:]
+			at.problem("is missing; give %s_file, or %s: env:NAME", key, key)
+		}
+		return
+	}
+	if s.File() == "" {
+		return
+	}
+	content, err := l.read(s.File(), maxSecret)
+	if err != nil {
+		at.twin().problem("%s", reason(s.File(), err))
+	} else if _, err := secretText(s.File(), content); err != nil {
+		at.twin().problem("%s is empty; write the secret into it", s.File())
+	}
+}
+
+func topics(t *Topics, at place) {
+	within(at.sub("replication_factor"), t.ReplicationFactor, 1, 32767, "1 to 32767")
+	within(at.sub("events.partitions"), t.Events.Partitions, 1, 10_000, "1 to 10000")
+	within(at.sub("offsets.partitions"), t.Offsets.Partitions, 1, 1000, "1 to 1000")
+	used := make(map[string]schemas.Topic)
+	for i, topic := range t.Names() {
+		purpose := schemas.Topic(i)
+		here := at.sub(purpose.String()).sub("name")
+		nameForKafka(here, topic)
+		// Kafka refuses names that differ in dot and underscore only, since
+		// they are the same in its metrics.
+		same := strings.ReplaceAll(topic, ".", "_")
+		if other, ok := used[same]; ok {
+			here.problem("%s is also the %s topic's name (dot and underscore count as the same); use another", here.quote(topic), other)
+		}
+		used[same] = purpose
+	}
+}
+
+func (l *loader) http(h *HTTP, at place) {
+	host, ok := splitHostPort(h.Listen, 0)
+	listen := at.sub("listen")
+	if !ok {
+		listen.problem("%s is no address; write it as host:port, e.g. 127.0.0.1:8080", listen.quote(h.Listen))
+	}
+	if h.TLS != nil {
+		l.keyPair(h.TLS.CertFile, h.TLS.KeyFile, at.sub("tls"))
+	}
+	if ok && !isLoopback(host) && (h.TLS == nil || !h.Token.IsSet()) {
+		listen.problem("%s can be reached from other hosts; add http.tls and http.token_file, or listen on 127.0.0.1", listen.quote(h.Listen))
+	}
+	l.secret(h.Token, false, at.sub("token"))
+}
+
+// connector validates one connector, makes its addresses normal and remembers
+// its name.
+func (l *loader) connector(c *Connector, at place) {
+	c.Source = at.doc.name
+	if line := at.line(); line > 0 {
+		c.Source += ":" + strconv.Itoa(line)
+	}
+	addresses(c, at)
+	l.connectorName(c, at.sub("name"))
+	oneOf(at.sub("type"), c.Type, TypeOneLogin)
+	if c.ClientID == "" && !at.sub("client_id").reported() {
+		at.sub("client_id").problem("is missing; give the client id of the account's API credential")
+	}
+	l.secret(c.ClientSecret, true, at.sub("client_secret"))
+	pace(c, at)
+	within(at.sub("rate_limit.share"), c.RateLimit.Share, 1e-9, 1, "a number above 0, up to 1")
+	if size := at.sub("page_size"); c.PageSize != 0 || size.given() && !size.reported() {
+		within(size, c.PageSize, 1, 1000, "auto, or 1 to 1000")
+	}
+}
+
+func pace(c *Connector, at place) {
+	poll, sweep := at.sub("poll"), at.sub("sweep")
+	least := within(poll.sub("min"), c.Poll.Min, 10*time.Millisecond, time.Hour, "10ms to 1h")
+	most := within(poll.sub("max"), c.Poll.Max, 10*time.Millisecond, time.Hour, "10ms to 1h")
+	if least && most && c.Poll.Min > c.Poll.Max {
+		poll.problem("min %v is longer than max %v; make max the longer one", c.Poll.Min, c.Poll.Max)
+	}
+	every := within(sweep.sub("every"), c.Sweep.Every, time.Second, 24*time.Hour, "1s to 24h")
+	window := within(sweep.sub("window"), c.Sweep.Window, time.Minute, 24*time.Hour, "1m to 24h")
+	if every && window && c.Sweep.Every > c.Sweep.Window {
+		sweep.problem("every %v is longer than window %v, so that some events are never read again; make window the longer one",
+			c.Sweep.Every, c.Sweep.Window)
+	}
+}
+
+func (l *loader) connectorName(c *Connector, at place) {
+	if c.Name == "" {
+		if !at.reported() {
+			at.problem("is missing; give the connector a name, e.g. acme")
+		}
+		return
+	}
+	if !schemas.ValidConnector(c.Name) {
+		at.problem("%s is no connector's name; use 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit", at.quote(c.Name))
+		return
+	}
+	if first, ok := l.places[c.Name]; ok {
+		at.problem("%s is already the name of the connector at %s; names are unique", at.quote(c.Name), first)
+		return
+	}
+	l.places[c.Name] = c.Source
+}
+
+func addresses(c *Connector, at place) {
+	here := at.sub("base_url")
+	if c.BaseURL != "" {
+		base, err := normaliseBaseURL(c.BaseURL)
+		if err != nil {
+			here.problem("%v", err)
+		}
+		c.BaseURL = base
+	}
+	here = at.sub("domain")
+	if c.Domain == "" {
+		if !here.reported() {
+			here.problem("is missing; give the account's domain, e.g. acme.onelogin.com")
+		}
+		return
+	}
+	domain, err := normaliseDomain(c.Domain)
+	if err == nil && c.BaseURL == "" && !strings.HasSuffix(domain, oneloginDomain) {
+		err = errors.New("does not end in .onelogin.com; correct it, or give base_url for a proxy")
+	}
+	if err != nil {
+		here.problem("%s %v", here.quote(c.Domain), err)
+	}
+	c.Domain = domain
+}

@@ -1,0 +1,192 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/goleak"
+
+	"onelogin-kafka/producer"
+	"onelogin-kafka/producer/wire"
+	"onelogin-kafka/schemas"
+	"onelogin-kafka/source"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type clientFunc func(context.Context) error
+
+func (f clientFunc) Check(ctx context.Context, _ func(string)) error { return f(ctx) }
+
+func TestConnector(t *testing.T) {
+	api := &source.APIError{Stage: "Authentication", Message: "Credentials error", Advice: "Check it.", RequestID: "r1", Err: errors.New("cause")}
+	cases := map[string]struct {
+		client clientFunc
+		want   string
+	}{
+		"well":     {func(context.Context) error { return nil }, ""},
+		"refused":  {func(context.Context) error { return fmt.Errorf("asking: %w", api) }, `Authentication Stage: Credentials error - Check it. (request id "r1")`},
+		"stalls":   {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Validation Stage: Request Timeout - OneLogin did not answer within a minute; try again later."},
+		"anything": {func(context.Context) error { return errors.New("odd") }, "Validation Stage: Unknown Error - The check ended early: odd."},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := Connector(t.Context(), "acme", tc.client)
+				got := ""
+				if r.Failure != nil {
+					got = r.Failure.String()
+				}
+				if diff := cmp.Diff(tc.want, got); diff != "" || r.Target != "acme" {
+					t.Errorf("%s: %s", r.Target, diff)
+				}
+			})
+		})
+	}
+}
+
+// clusterAndCheck is a broker and what is to be checked on it.
+func clusterAndCheck(t *testing.T) (*kfake.Cluster, *Kafka) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	cluster := wire.Open(wire.Config{Brokers: c.ListenAddrs()})
+	t.Cleanup(cluster.Close)
+	k := &Kafka{Cluster: cluster, Group: "g", Topics: producer.Topics{Create: true, ReplicationFactor: 1}}
+	for i, name := range []string{schemas.Events: "events", schemas.DeadLetter: "dead", schemas.Offsets: "offsets", schemas.Status: "status"} {
+		k.Topics.Specs[i] = producer.TopicSpec{Name: name, Partitions: 2}
+	}
+	return c, k
+}
+
+func create(t *testing.T, c *kfake.Cluster, policies map[string]string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	req := kmsg.NewPtrCreateTopicsRequest()
+	for name, policy := range policies {
+		req.Topics = append(req.Topics, kmsg.CreateTopicsRequestTopic{
+			Topic: name, NumPartitions: 2, ReplicationFactor: 1,
+			Configs: []kmsg.CreateTopicsRequestTopicConfig{{Name: "cleanup.policy", Value: &policy}},
+		})
+	}
+	if len(req.Topics) == 0 {
+		return
+	}
+	if _, err := req.RequestWith(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var whole = map[string]string{"events": "delete", "dead": "delete", "offsets": "compact", "status": "compact"}
+
+// TestKafka breaks one thing at a time.
+func TestKafka(t *testing.T) {
+	deny := func(key kmsg.Key, answer func(kmsg.Request, kmsg.Response)) func(*kfake.Cluster) {
+		return func(c *kfake.Cluster) {
+			c.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				res := req.ResponseKind()
+				answer(req, res)
+				return res, nil, true
+			})
+		}
+	}
+	cases := map[string]struct {
+		topics map[string]string
+		change func(k *Kafka)
+		fault  func(c *kfake.Cluster)
+		failed string // the check that fails; empty if none
+		says   string
+	}{
+		"all there":         {topics: whole, says: "may write transactions and read positions"},
+		"none there":        {says: "would be created: events (2 partitions, replication factor 1), dead (2"},
+		"some there":        {topics: map[string]string{"offsets": "compact", "events": "delete"}, says: "would be created: dead (2"},
+		"one of some unfit": {topics: map[string]string{"offsets": "delete"}, failed: "topics", says: "topic offsets has cleanup.policy=delete, not compact"},
+		"events compacted":  {topics: map[string]string{"events": "compact"}, failed: "topics", says: "--topic events --add-config cleanup.policy=delete"},
+		"one of all unfit":  {topics: map[string]string{"events": "delete", "dead": "delete", "offsets": "delete", "status": "compact"}, failed: "topics", says: "cleanup.policy=delete"},
+		"not to be created": {change: func(k *Kafka) { k.Topics.Create = false }, failed: "topics", says: "topics.create is false"},
+		"too many replicas": {change: func(k *Kafka) { k.Topics.ReplicationFactor = 3 }, failed: "topics", says: "replication factor 3, but 1 brokers"},
+		"too few partitions": {topics: whole, change: func(k *Kafka) { k.Topics.Specs[schemas.Offsets].Partitions = 9 }, failed: "topics",
+			says: "has 2 partitions"},
+		"no right to transactions": {topics: whole, fault: deny(kmsg.InitProducerID, func(_ kmsg.Request, res kmsg.Response) {
+			res.(*kmsg.InitProducerIDResponse).ErrorCode = 53
+		}), failed: "rights", says: "Allow Write and Describe on the transactional ids"},
+		"no right to write": {topics: whole, fault: deny(kmsg.AddPartitionsToTxn, func(req kmsg.Request, res kmsg.Response) {
+			topic := req.(*kmsg.AddPartitionsToTxnRequest).Topics[0].Topic
+			res.(*kmsg.AddPartitionsToTxnResponse).Topics = []kmsg.AddPartitionsToTxnResponseTopic{{
+				Topic: topic, Partitions: []kmsg.AddPartitionsToTxnResponseTopicPartition{{ErrorCode: 29}},
+			}}
+		}), failed: "rights", says: "Allow Read, Write and Describe on the topics"},
+		"no right to read": {topics: whole, fault: deny(kmsg.Fetch, func(req kmsg.Request, res kmsg.Response) {
+			topic := req.(*kmsg.FetchRequest).Topics[0].Topic
+			res.(*kmsg.FetchResponse).Topics = []kmsg.FetchResponseTopic{{
+				Topic: topic, Partitions: []kmsg.FetchResponseTopicPartition{{ErrorCode: 29}},
+			}}
+		}), failed: "rights", says: "topic offsets cannot be read"},
+		"gone": {fault: func(c *kfake.Cluster) { c.Close() }, failed: "reachable", says: "Kafka cannot be reached"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			c, k := clusterAndCheck(t)
+			create(t, c, tc.topics)
+			if tc.change != nil {
+				tc.change(k)
+			}
+			if tc.fault != nil {
+				tc.fault(c)
+			}
+			failed, text := "", ""
+			for _, r := range k.Check(t.Context()) {
+				text += r.Detail + "\n"
+				if r.Failure != nil {
+					failed += r.Check
+					text += r.Failure.String() + "\n"
+				}
+			}
+			if failed != tc.failed || !strings.Contains(text, tc.says) {
+				t.Errorf("got %q failed, want %q:\n%s", failed, tc.failed, text)
+			}
+		})
+	}
+}
+
+// TestBusyCoordinator: what is only not yet possible is tried again.
+func TestBusyCoordinator(t *testing.T) {
+	c, k := clusterAndCheck(t)
+	create(t, c, whole)
+	hits := 0
+	for key, fail := range map[kmsg.Key]func(kmsg.Response){
+		kmsg.InitProducerID: func(r kmsg.Response) { r.(*kmsg.InitProducerIDResponse).ErrorCode = 14 },
+		kmsg.EndTxn:         func(r kmsg.Response) { r.(*kmsg.EndTxnResponse).ErrorCode = 51 },
+	} {
+		c.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			hits++
+			res := req.ResponseKind()
+			fail(res)
+			return res, nil, true
+		})
+	}
+	for _, r := range k.Check(t.Context()) {
+		if r.Failure != nil {
+			t.Errorf("%s: %s", r.Check, r.Failure)
+		}
+	}
+	if hits != 2 {
+		t.Errorf("got %d faults, want 2", hits)
+	}
+}

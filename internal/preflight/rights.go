@@ -1,0 +1,178 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	kafka "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/addpartitionstotxn"
+	"github.com/segmentio/kafka-go/protocol/findcoordinator"
+	"github.com/segmentio/kafka-go/protocol/initproducerid"
+
+	"onelogin-kafka/producer/wire"
+	"onelogin-kafka/schemas"
+)
+
+// transactionTimeout is that of the service.
+const transactionTimeout = 10 * time.Second
+
+// rights begins a transaction under an id of its own, adds a partition of each
+// topic and aborts it. That asks for every right that writing needs; what it
+// leaves behind are abort markers, which no reader sees. The id is not that of
+// a shard, so that nobody is fenced.
+func (k *Kafka) rights(ctx context.Context, topics bool) (string, *Failure) {
+	p := probe{cluster: k.Cluster, id: k.Group + "-check"}
+	if err := retry(ctx, func() error { return p.init(ctx) }); err != nil {
+		return "", fail("transactions are not open to us", err)
+	}
+	if !topics {
+		return "transactional id " + p.id + "; the topics are not there to be tried", nil
+	}
+	for _, s := range k.Topics.Specs {
+		if err := retry(ctx, func() error { return p.add(ctx, s.Name) }); err != nil {
+			_ = retry(ctx, func() error { return p.abort(ctx) }) // or the broker does, after the timeout
+			return "", fail("a transaction on topic "+s.Name+" is not open to us", err)
+		}
+	}
+	if err := retry(ctx, func() error { return p.abort(ctx) }); err != nil {
+		return "", fail("a transaction cannot be ended", err)
+	}
+	offsets := k.Topics.Specs[schemas.Offsets].Name
+	if err := retry(ctx, func() error { return k.read(ctx, offsets) }); err != nil {
+		return "", fail("topic "+offsets+" cannot be read", err)
+	}
+	return "may write transactions and read positions", nil
+}
+
+// read fetches from the start of a topic's first partition.
+func (k *Kafka) read(ctx context.Context, topic string) error {
+	node, err := k.Cluster.Leader(ctx, topic, 0)
+	if err != nil {
+		return err
+	}
+	f := &wire.Fetch{Topic: topic, MinBytes: 0, MaxBytes: 1, ReadCommitted: true}
+	if err := k.Cluster.Do(ctx, node, f); err != nil {
+		return err
+	}
+	if kafka.Error(f.ErrorCode) == kafka.OffsetOutOfRange { // it was looked at, and begins later
+		return nil
+	}
+	return code(f.ErrorCode)
+}
+
+// probe is a producer that only ever aborts.
+type probe struct {
+	cluster *wire.Cluster
+	id      string
+
+	producer int64
+	epoch    int16
+}
+
+func (p *probe) coordinator(ctx context.Context) (int32, error) {
+	return coordinator(ctx, p.cluster, wire.TransactionCoordinator, p.id)
+}
+
+// coordinator is wire.Cluster.Coordinator with Kafka's error code.
+func coordinator(ctx context.Context, cluster *wire.Cluster, kind int8, key string) (int32, error) {
+	res, err := cluster.ExchangeAny(ctx, &findcoordinator.Request{Key: key, KeyType: kind})
+	if err != nil {
+		return -1, err
+	}
+	r := res.(*findcoordinator.Response)
+	return r.NodeID, code(r.ErrorCode)
+}
+
+func (p *probe) init(ctx context.Context) error {
+	node, err := p.coordinator(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := p.cluster.Exchange(ctx, node, &initproducerid.Request{
+		TransactionalID: p.id, TransactionTimeoutMs: int32(transactionTimeout.Milliseconds()), ProducerID: -1, ProducerEpoch: -1,
+	})
+	if err != nil {
+		return err
+	}
+	r := res.(*initproducerid.Response)
+	p.producer, p.epoch = r.ProducerID, r.ProducerEpoch
+	return code(r.ErrorCode)
+}
+
+func (p *probe) add(ctx context.Context, topic string) error {
+	node, err := p.coordinator(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := p.cluster.Exchange(ctx, node, &addpartitionstotxn.Request{
+		TransactionalID: p.id, ProducerID: p.producer, ProducerEpoch: p.epoch,
+		Topics: []addpartitionstotxn.RequestTopic{{Name: topic, Partitions: []int32{0}}},
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range res.(*addpartitionstotxn.Response).Results {
+		for _, r := range t.Results {
+			if r.ErrorCode != 0 {
+				return code(r.ErrorCode)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *probe) abort(ctx context.Context) error {
+	node, err := p.coordinator(ctx)
+	if err != nil {
+		return err
+	}
+	// Version 3 ends a transaction on every cluster that we can work with.
+	req := &wire.EndTxn{TransactionalID: p.id, ProducerID: p.producer, ProducerEpoch: p.epoch, Version: 3}
+	if err := p.cluster.Do(ctx, node, req); err != nil {
+		return err
+	}
+	return code(req.ErrorCode)
+}
+
+func code(c int16) error {
+	if c == 0 {
+		return nil
+	}
+	return kafka.Error(c)
+}
+
+// retry repeats what a new or busy coordinator does not do at once, and what a
+// broker was too slow for.
+func retry(ctx context.Context, do func() error) error {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		err := do()
+		if err == nil || !later(err) {
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w (last: %w)", ctx.Err(), err)
+		}
+	}
+}
+
+// codeConcurrentTransactions: the last transaction's markers are being written.
+const codeConcurrentTransactions = 51
+
+// later tells whether the same request may succeed soon.
+func later(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true // that of one try; the caller minds its own
+	}
+	c, _ := errors.AsType[kafka.Error](err)
+	switch c {
+	case kafka.GroupLoadInProgress, kafka.GroupCoordinatorNotAvailable, kafka.NotCoordinatorForGroup, kafka.Error(codeConcurrentTransactions):
+		return true
+	}
+	return false
+}

@@ -1,0 +1,60 @@
+package service
+
+import (
+	"encoding/hex"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector shows what the service knows at the moment it is asked.
+type collector struct {
+	s *Service
+
+	owned, since, configured, unconfigured, config, reloaded, reloadedAt *prometheus.Desc
+}
+
+func newCollector(s *Service) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &collector{
+		s:            s,
+		owned:        desc("onelogin_shard_owned", "1 for each shard this instance owns.", "shard"),
+		since:        desc("onelogin_shard_owned_since_timestamp_seconds", "Since when this instance owns the shard.", "shard"),
+		configured:   desc("onelogin_connectors_configured", "Connectors in this instance's configuration."),
+		unconfigured: desc("onelogin_connectors_unconfigured", "Connectors of this instance's shards that it has no configuration for: nobody polls them."),
+		config:       desc("onelogin_config_info", "1; the label is the beginning of the SHA-256 over the configuration in use and all it refers to.", "sha256"),
+		reloaded:     desc("onelogin_config_last_reload_successful", "1 if the configuration last read is in use, 0 if it was refused."),
+		reloadedAt:   desc("onelogin_config_last_reload_success_timestamp_seconds", "When a configuration was last taken into use."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.config, c.reloaded, c.reloadedAt} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for _, sh := range c.s.Shards() {
+		label := strconv.Itoa(int(sh.Shard))
+		gauge(c.owned, 1, label)
+		gauge(c.since, float64(sh.Since.UnixMilli())/1e3, label)
+	}
+	gauge(c.configured, float64(len(c.s.snapshot())))
+	gauge(c.unconfigured, float64(len(c.s.absent.all())))
+	ok, at, sum := c.s.reload.last()
+	gauge(c.config, 1, hex.EncodeToString(sum[:6]))
+	successful := 0.0
+	if ok {
+		successful = 1
+	}
+	gauge(c.reloaded, successful)
+	gauge(c.reloadedAt, float64(at.UnixMilli())/1e3)
+}

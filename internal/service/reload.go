@@ -1,0 +1,225 @@
+package service
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"hash/maphash"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"onelogin-kafka/internal/config"
+)
+
+// reloads is what became of the configurations read so far.
+type reloads struct {
+	mu  sync.Mutex
+	ok  bool
+	at  time.Time // of the last that was taken
+	sum [32]byte  // of the last that was taken
+}
+
+func (r *reloads) done(sum [32]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ok, r.at, r.sum = true, time.Now(), sum
+}
+
+func (r *reloads) refused() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ok = false
+}
+
+func (r *reloads) last() (ok bool, at time.Time, sum [32]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ok, r.at, r.sum
+}
+
+// Origin is where the configuration comes from, as config.Load takes it.
+type Origin struct {
+	Path   string
+	Lookup func(name string) (string, bool)
+}
+
+const (
+	// lookEvery is how often the files are looked at.
+	lookEvery = 2 * time.Second
+	// quiet is how long files must stay as they are before they are read: they
+	// are not always replaced at once.
+	quiet = 250 * time.Millisecond
+	// sumShare is how much longer than reading everything took is waited before
+	// that is done again without a sign of a change: at most 2 % of a core.
+	sumShare = 50
+)
+
+// Follow takes over changes of the configuration that cfg was read from until
+// ctx ends: it looks every two seconds, and reads anew whenever ask has a value.
+// A configuration that is not valid is refused as a whole. Only connectors
+// change; what else has changed needs a restart, and is named in the log.
+func (s *Service) Follow(ctx context.Context, cfg *config.Config, from Origin, ask <-chan struct{}) {
+	f := &follower{service: s, from: from, running: cfg, last: cfg, sum: cfg.Sum}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		asked := false
+		select {
+		case <-tick.C:
+		case <-ask:
+			asked = true
+		case <-ctx.Done():
+			return
+		}
+		f.look(ctx, asked)
+	}
+}
+
+// follower is the state of Follow.
+type follower struct {
+	service *Service
+	from    Origin
+	running *config.Config // what the service was started with
+	last    *config.Config // the last that was valid
+	sum     [32]byte       // of the last that was looked at, valid or not
+	files   uint64         // sizes and times of the files when last looked at
+	again   time.Time      // when to read everything though files are as before
+}
+
+// look reads the configuration if it has changed, or if asked to.
+func (f *follower) look(ctx context.Context, asked bool) {
+	files := f.stat()
+	began := time.Now()
+	if !asked && files == f.files && began.Before(f.again) {
+		return
+	}
+	sum := f.checksum()
+	f.files, f.again = files, time.Now().Add(sumShare*time.Since(began))
+	if !asked && sum == f.sum {
+		return
+	}
+	for {
+		if !sleep(ctx, quiet) {
+			return
+		}
+		now := f.checksum()
+		if now == sum {
+			break
+		}
+		sum = now
+	}
+	f.read(sum)
+}
+
+// checksum is config.Checksum; zero while the file cannot be read.
+func (f *follower) checksum() [32]byte {
+	sum, err := config.Checksum(f.from.Path, f.from.Lookup)
+	if err != nil {
+		return [32]byte{}
+	}
+	return sum
+}
+
+var statSeed = maphash.MakeSeed()
+
+// stat is a cheap look at the files: the configuration file and those in the
+// connectors' folder, symbolic links followed. It sees most changes at once;
+// the checksum sees the rest.
+func (f *follower) stat() uint64 {
+	var h maphash.Hash
+	h.SetSeed(statSeed)
+	look := func(path string) {
+		h.WriteString(path)
+		info, err := os.Stat(path)
+		if err != nil {
+			h.WriteByte(0)
+			return
+		}
+		maphash.WriteComparable(&h, info.ModTime().UnixNano())
+		maphash.WriteComparable(&h, info.Size())
+	}
+	if f.from.Path != "" {
+		look(f.from.Path)
+	}
+	if dir := f.last.ConnectorsDir; dir != "" {
+		look(dir)
+		entries, _ := os.ReadDir(dir) // a folder that is gone differs by its absence
+		for _, e := range entries {
+			look(filepath.Join(dir, e.Name()))
+		}
+	}
+	return h.Sum64()
+}
+
+// read loads the configuration and takes it over.
+func (f *follower) read(sum [32]byte) {
+	log := f.service.opts.Log
+	cfg, err := config.Load(f.from.Path, f.from.Lookup)
+	if err != nil {
+		f.sum = sum
+		f.refuse(err)
+		return
+	}
+	f.sum = cfg.Sum
+	changes, err := f.service.Apply(cfg.Connectors)
+	if err != nil {
+		f.refuse(err)
+		return
+	}
+	f.service.reload.done(cfg.Sum)
+	log.Info().Int("connectors", len(cfg.Connectors)).Int("added", changes.Added).Int("changed", changes.Changed).Int("removed", changes.Removed).
+		Str("sha256", hex.EncodeToString(cfg.Sum[:6])).Msg("configuration taken over")
+	if len(changed(f.last, cfg)) > 0 {
+		if names := changed(f.running, cfg); len(names) > 0 {
+			log.Warn().Strs("settings", names).Msg("these settings have changed and are not in use: restart to take them over")
+		}
+	}
+	f.last = cfg
+}
+
+func (f *follower) refuse(err error) {
+	f.service.reload.refused()
+	log := f.service.opts.Log
+	const text = "the new configuration is refused, the old one stays in use"
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		log.Error().Err(err).Msg(text)
+		return
+	}
+	for _, p := range problems {
+		log.Error().Func(place(p)).Str("reason", p.Message).Msg(text)
+	}
+}
+
+func place(p config.Problem) func(e *zerolog.Event) {
+	return func(e *zerolog.Event) {
+		e.Str("file", p.File)
+		if p.Line > 0 {
+			e.Int("line", p.Line)
+		}
+		if p.Path != "" {
+			e.Str("field", p.Path)
+		}
+	}
+}
+
+// changed names the settings outside connectors in which a and b differ.
+func changed(a, b *config.Config) []string {
+	var names []string
+	va, vb := reflect.ValueOf(*a), reflect.ValueOf(*b)
+	for i := range va.NumField() {
+		switch name := va.Type().Field(i).Tag.Get("yaml"); name {
+		case "-", "connectors", "connectors_dir":
+		default:
+			if !reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}

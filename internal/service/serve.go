@@ -1,0 +1,214 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"onelogin-kafka/producer"
+	"onelogin-kafka/schemas"
+	"onelogin-kafka/source"
+)
+
+// serving is one session of a shard: the connectors that run in it.
+type serving struct {
+	service *Service
+	session *producer.Session
+	runs    map[string]running
+	// removed are those that ran in this session and are configured no more.
+	removed map[string]bool
+	// told are those without a configuration whose status was written.
+	told map[string]bool
+}
+
+type running struct {
+	connector *connector
+	stop      context.CancelFunc
+	done      chan struct{}
+}
+
+// serve polls the connectors of one shard until ctx ends, and follows changes
+// of the configuration meanwhile.
+func (s *Service) serve(ctx context.Context, session *producer.Session) {
+	v := &serving{service: s, session: session, runs: map[string]running{}, removed: map[string]bool{}, told: map[string]bool{}}
+	defer v.end()
+	for {
+		connectors, changed := s.ofShard(session.Shard)
+		v.change(ctx, connectors)
+		v.missing(ctx, connectors)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// change stops what is no longer configured, or not as it was, and starts what
+// is new.
+func (v *serving) change(ctx context.Context, connectors map[string]*connector) {
+	var gone []string
+	for name, r := range v.runs {
+		if connectors[name] != r.connector {
+			r.stop()
+			gone = append(gone, name)
+		}
+	}
+	for _, name := range gone {
+		<-v.runs[name].done
+		delete(v.runs, name)
+		v.service.metrics.Delete(name)
+		if connectors[name] == nil {
+			v.removed[name] = true
+		}
+	}
+	for name, c := range connectors {
+		if _, ok := v.runs[name]; ok {
+			continue
+		}
+		delete(v.removed, name)
+		rctx, stop := context.WithCancel(ctx)
+		r := running{connector: c, stop: stop, done: make(chan struct{})}
+		v.runs[name] = r
+		go func() {
+			defer close(r.done)
+			v.service.run(rctx, c, v.session)
+		}()
+	}
+}
+
+// end waits for the runs. A shard that is not ours any more leaves nothing
+// behind in the metrics; while we take it over again its connectors' stay, and
+// show by their age that something is wrong.
+func (v *serving) end() {
+	for _, r := range v.runs {
+		r.stop()
+	}
+	for _, r := range v.runs {
+		<-r.done
+	}
+	s, shard := v.service, v.session.Shard
+	if s.held(shard).IsZero() {
+		for name := range v.runs {
+			s.metrics.Delete(name)
+		}
+		s.absent.set(shard, nil)
+	}
+}
+
+// ofShard returns the connectors of a shard and a channel that is closed when
+// they may have changed.
+func (s *Service) ofShard(shard int32) (map[string]*connector, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mine := map[string]*connector{}
+	for name, c := range s.connectors {
+		if producer.PartitionFor(schemas.OffsetKey(name), s.settings.shards) == shard {
+			mine[name] = c
+		}
+	}
+	return mine, s.changed
+}
+
+// held returns since when a shard is ours; zero if it is not.
+func (s *Service) held(shard int32) time.Time {
+	shards := s.Shards()
+	i := slices.IndexFunc(shards, func(i producer.ShardInfo) bool { return i.Shard == shard })
+	if i < 0 {
+		return time.Time{}
+	}
+	return shards[i].Since
+}
+
+// run polls one connector for the length of a session, or until ctx ends, and
+// writes its status.
+func (s *Service) run(ctx context.Context, c *connector, session *producer.Session) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.report(ctx, c, session)
+	}()
+	defer func() { <-done }()
+	defer cancel()
+	if c.config.Paused {
+		s.pause(ctx, c, session)
+		return
+	}
+	if s.starts.wait(ctx) != nil {
+		return
+	}
+	s.polls(c, 1)
+	defer s.polls(c, -1)
+	if since := s.held(session.Shard); !since.Equal(c.held) {
+		c.held = since
+		c.poller.Budget.TakeOver()
+	}
+	for {
+		err := s.poll(ctx, c, session)
+		if ctx.Err() != nil || err == nil {
+			return
+		}
+		c.rest.failed(err)
+		s.metrics.SetState(c.config.Name, schemas.StateFailing)
+		c.changed()
+		s.opts.Log.Error().Err(err).Str("connector", c.config.Name).Msg("the connector cannot be polled")
+		if !sleep(ctx, refusedWait) {
+			return
+		}
+	}
+}
+
+// refusedWait is how long a connector whose state cannot be read rests.
+const refusedWait = time.Minute
+
+// poll runs the poller from the committed state; nil when the session is over.
+func (s *Service) poll(ctx context.Context, c *connector, session *producer.Session) error {
+	state, err := s.state(ctx, c.config.Name, session)
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the session is over, which is no failure of the connector
+	}
+	c.rest.failed(nil)
+	s.metrics.SetState(c.config.Name, c.poller.Status().State)
+	_ = c.poller.Run(ctx, state, session) // ends with ctx or the session
+	<-ctx.Done()
+	return nil
+}
+
+// state reads what is committed of a connector. When the session is over it
+// waits for ctx, which ends then.
+func (s *Service) state(ctx context.Context, name string, session *producer.Session) (source.State, error) {
+	records, err := session.State(ctx, name)
+	if err != nil {
+		<-ctx.Done()
+		return source.State{}, nil //nolint:nilerr // the session is over and says itself why
+	}
+	return source.ParseState(name, records)
+}
+
+// pause shows a connector that is not to be polled, until ctx ends.
+func (s *Service) pause(ctx context.Context, c *connector, session *producer.Session) {
+	state, err := s.state(ctx, c.config.Name, session)
+	if err != nil {
+		s.opts.Log.Error().Err(err).Str("connector", c.config.Name).Msg("the state of a paused connector cannot be read")
+	}
+	c.rest.at(state.Offset)
+	s.metrics.SetState(c.config.Name, schemas.StatePaused)
+	c.changed()
+	<-ctx.Done()
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

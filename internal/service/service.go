@@ -1,0 +1,230 @@
+// Package service joins the assignment with the configured connectors: for each
+// shard this instance owns it polls the shard's connectors and hands what they
+// bring to the shard. That is all it does.
+package service
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go/compress"
+
+	"onelogin-kafka/internal/config"
+	"onelogin-kafka/producer"
+	"onelogin-kafka/producer/wire"
+	"onelogin-kafka/schemas"
+	"onelogin-kafka/source"
+	"onelogin-kafka/source/onelogin"
+)
+
+// Options are the outside of a Service.
+type Options struct {
+	Log      zerolog.Logger
+	Registry prometheus.Registerer
+	// HTTP carries the requests to OneLogin; nil = a transport of its own.
+	HTTP http.RoundTripper
+}
+
+// Service is one instance: its connectors and its part of the shards.
+type Service struct {
+	opts     Options
+	instance *producer.Instance
+	cluster  *wire.Cluster
+	types    *schemas.Types
+	metrics  *source.Metrics
+	http     http.RoundTripper
+	settings settings
+
+	mu         sync.Mutex
+	connectors map[string]*connector
+	changed    chan struct{} // closed and replaced when connectors change
+	domains    map[string]*account
+	accounts   map[int64]*account
+	warned     map[[2]string]bool // pairs of connectors of one account
+
+	starts gates
+	absent absentees
+	reload reloads
+}
+
+// settings are what all connectors have in common.
+type settings struct {
+	instance string
+	key      schemas.KeyStrategy
+	compact  bool
+	shards   int32
+}
+
+// New builds a service; nothing is started or connected to yet.
+func New(cfg *config.Config, opts Options) (*Service, error) {
+	cluster, err := Cluster(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{
+		opts:    opts,
+		cluster: cluster,
+		types:   schemas.NewTypes(),
+		metrics: source.NewMetrics(opts.Registry),
+		http:    opts.HTTP,
+		settings: settings{
+			instance: cfg.Instance, key: cfg.Key, compact: cfg.Value == config.ValueCompact,
+			shards: int32(cfg.Topics.Offsets.Partitions),
+		},
+		connectors: map[string]*connector{},
+		changed:    make(chan struct{}),
+		domains:    map[string]*account{},
+		accounts:   map[int64]*account{},
+		warned:     map[[2]string]bool{},
+		starts:     newGates(),
+		absent:     newAbsentees(),
+	}
+	s.reload.done(cfg.Sum)
+	if s.http == nil {
+		t := onelogin.NewTransport(onelogin.Limits{})
+		// Many connectors can share one host: a proxy, or the simulator.
+		t.MaxIdleConnsPerHost = 512
+		s.http = t
+	}
+	codec, err := codecOf(cfg.Compression)
+	if err != nil {
+		return nil, err
+	}
+	s.instance = &producer.Instance{
+		Cluster: cluster,
+		Log:     opts.Log,
+		Metrics: producer.NewMetrics(opts.Registry),
+		Config: producer.Config{
+			Group:          cfg.Group,
+			Instance:       cfg.Instance,
+			Topics:         Topics(cfg),
+			Compression:    codec,
+			CommitInterval: cfg.CommitInterval,
+			Weight:         s.weight,
+			Serve:          s.serve,
+			Partitions:     func(shards int32) { s.setShards(shards) },
+		},
+	}
+	if _, err := s.Apply(cfg.Connectors); err != nil {
+		return nil, err
+	}
+	opts.Registry.MustRegister(newCollector(s))
+	return s, nil
+}
+
+func codecOf(name string) (compress.Compression, error) {
+	var c compress.Compression
+	if err := c.UnmarshalText([]byte(name)); err != nil {
+		return 0, fmt.Errorf("reading compression: %w", err)
+	}
+	return c, nil
+}
+
+// Topics returns what a configuration says of the topics.
+func Topics(cfg *config.Config) producer.Topics {
+	names := cfg.Topics.Names()
+	t := producer.Topics{Create: cfg.Topics.Create, ReplicationFactor: int16(cfg.Topics.ReplicationFactor)}
+	for i, name := range names {
+		t.Specs[i] = producer.TopicSpec{Name: name, Partitions: 1}
+	}
+	t.Specs[schemas.Events].Partitions = int32(cfg.Topics.Events.Partitions)
+	t.Specs[schemas.Offsets].Partitions = int32(cfg.Topics.Offsets.Partitions)
+	return t
+}
+
+// Cluster returns the connection to the configured brokers.
+func Cluster(cfg *config.Config) (*wire.Cluster, error) {
+	wc := wire.Config{Brokers: cfg.Kafka.Brokers, ClientID: cfg.Instance}
+	sec := producer.Security{}
+	if t := cfg.Kafka.TLS; t != nil {
+		sec.UseTLS, sec.CAFile, sec.CertFile, sec.KeyFile, sec.ServerName = true, t.CAFile, t.CertFile, t.KeyFile, t.ServerName
+		if _, err := sec.TLS(); err != nil {
+			return nil, err
+		}
+		wc.TLS = sec.TLS
+	}
+	if k := cfg.Kafka.SASL; k != nil {
+		sec.Mechanism, sec.Username, sec.Password = k.Mechanism, k.Username, k.Password.Reveal
+		sec.Tokens = producer.FileToken(k.Token.Reveal)
+		if k.TokenURL != "" {
+			sec.Tokens = &producer.EndpointToken{URL: k.TokenURL, ClientID: k.ClientID, Secret: k.ClientSecret.Reveal, Scope: k.Scope}
+		}
+		wc.SASL = sec.SASL
+	}
+	return wire.Open(wc), nil
+}
+
+// Run serves until ctx ends. See producer.Instance.Run for the errors.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.cluster.Close()
+	defer s.closeIdle()
+	var wg sync.WaitGroup
+	tctx, cancel := context.WithCancel(ctx)
+	wg.Go(func() { s.learnTypes(tctx) })
+	wg.Go(func() { s.tellAbsent(tctx) })
+	err := s.instance.Run(ctx)
+	cancel()
+	wg.Wait()
+	return err
+}
+
+func (s *Service) closeIdle() {
+	if t, ok := s.http.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// Ready returns nil when every shard this instance owns is served.
+func (s *Service) Ready() error { return s.instance.Ready() }
+
+// Shards lists the shards this instance owns.
+func (s *Service) Shards() []producer.ShardInfo { return s.instance.Shards() }
+
+func (s *Service) setShards(n int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.shards = n
+}
+
+// weight counts the connectors of each shard.
+func (s *Service) weight() map[int32]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := map[int32]int{}
+	for name := range s.connectors {
+		w[producer.PartitionFor(schemas.OffsetKey(name), s.settings.shards)]++
+	}
+	return w
+}
+
+// typesEvery is how long OneLogin asks to keep its list of event types.
+const typesEvery = 24 * time.Hour
+
+// learnTypes keeps the names of the event types up to date. They are a comfort:
+// failing to get them is worth a line at debug.
+func (s *Service) learnTypes(ctx context.Context) {
+	wait := 5 * time.Second
+	for {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		wait = time.Hour
+		for _, c := range s.snapshot() {
+			types, err := c.client.EventTypes(ctx)
+			if err == nil {
+				s.types.Set(types)
+				wait = typesEvery
+			} else {
+				s.opts.Log.Debug().Err(err).Msg("the list of event types was not to be had")
+			}
+			break
+		}
+	}
+}

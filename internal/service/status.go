@@ -1,0 +1,131 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"onelogin-kafka/producer"
+	"onelogin-kafka/schemas"
+	"onelogin-kafka/source"
+)
+
+// statusEvery is how often a connector's status is written though its state has
+// not changed: a reader takes one of several times that age for lost.
+const statusEvery = 30 * time.Second
+
+// settle gathers the changes of a state into one record.
+const settle = 500 * time.Millisecond
+
+// report writes a connector's status when its state changes, and now and then.
+func (s *Service) report(ctx context.Context, c *connector, session *producer.Session) {
+	wait := settle
+	for {
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-c.kick:
+			timer.Stop()
+			if !sleep(ctx, settle) {
+				return
+			}
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		st := s.status(c, session.Shard)
+		r := schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(c.config.Name), Value: st.Marshal(), Time: st.UpdatedAt}
+		if session.Note(ctx, r) != nil {
+			return
+		}
+		wait = statusEvery - rand.N(statusEvery/10)
+	}
+}
+
+// status is how a connector fares here and now.
+func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
+	p := c.poller.Status()
+	st := schemas.ConnectorStatus{
+		Connector: c.config.Name, State: p.State, Stage: p.Stage, Message: p.Message,
+		Domain: c.config.Domain, AccountID: cmp.Or(p.AccountID, c.client.AccountID()),
+		Events: p.Events, LastEventAt: p.LastEvent, LastPollAt: p.LastPoll,
+		LagSeconds: p.Lag.Seconds(), CompleteThrough: p.CompleteThrough,
+		RateLimit: rateLimit(p.RateLimit),
+		Instance:  s.settings.instance, Shard: int(shard), Since: p.Since, UpdatedAt: time.Now().UTC(),
+	}
+	if st.State == schemas.StateFailing && st.Stage == stageConfiguration {
+		st.Message = s.lacking(c, st.Message)
+	}
+	offset, since, err := c.rest.get()
+	if err != nil {
+		st.State, st.Stage, st.Message, st.Since = schemas.StateFailing, "Kafka", err.Error(), since
+	}
+	if err == nil {
+		if since, troubled := s.instance.Trouble(shard); troubled != nil {
+			st.State, st.Stage, st.Message, st.Since = schemas.StateFailing, "Kafka", troubled.Error(), since
+		}
+	}
+	if c.config.Paused {
+		st.State, st.Stage, st.Message, st.Since = schemas.StatePaused, "", "", since
+		position(&st, offset)
+	}
+	if st.Since.IsZero() {
+		st.Since = st.UpdatedAt
+	}
+	return st
+}
+
+// stageConfiguration is the stage of what the client finds wrong before it asks.
+const stageConfiguration = "Configuration"
+
+// lacking says what this instance lacks: another may have it.
+func (s *Service) lacking(c *connector, message string) string {
+	if _, err := c.config.ClientSecret.Reveal(); err != nil {
+		return fmt.Sprintf("%s: instance %s lacks the client secret: %v", message, s.settings.instance, err)
+	}
+	return message
+}
+
+// position fills in what an offset says of a connector that is not polled.
+func position(st *schemas.ConnectorStatus, o schemas.Offset) {
+	st.AccountID = cmp.Or(o.AccountID, st.AccountID)
+	st.Events, st.CompleteThrough = o.Events, o.CompleteThrough
+	if o.Events > 0 {
+		st.LastEventAt = o.Through
+	}
+}
+
+func rateLimit(r source.RateLimit) schemas.RateLimit {
+	if r.Limit == 0 {
+		return schemas.RateLimit{}
+	}
+	left := max(r.Reset-time.Since(r.At), 0)
+	return schemas.RateLimit{Limit: r.Limit, Remaining: r.Remaining, ResetSeconds: int(left.Seconds())}
+}
+
+// Statuses returns how the connectors of this instance's shards fare, by name.
+func (s *Service) Statuses() []schemas.ConnectorStatus {
+	owned := map[int32]bool{}
+	for _, sh := range s.Shards() {
+		owned[sh.Shard] = true
+	}
+	var all []schemas.ConnectorStatus
+	for name, c := range s.snapshot() {
+		shard := producer.PartitionFor(schemas.OffsetKey(name), s.shardCount())
+		if owned[shard] {
+			all = append(all, s.status(c, shard))
+		}
+	}
+	all = append(all, s.absent.all()...)
+	slices.SortFunc(all, func(a, b schemas.ConnectorStatus) int { return cmp.Compare(a.Connector, b.Connector) })
+	return all
+}
+
+func (s *Service) shardCount() int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settings.shards
+}

@@ -1,0 +1,133 @@
+package soak
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"onelogin-kafka/internal/kafkatest"
+)
+
+// owners says which running instance polls each tenant.
+func (w *World) owners() map[string]string {
+	owners := map[string]string{}
+	for _, in := range w.all() {
+		if in.Ended() {
+			continue
+		}
+		var list []struct {
+			Connector string `json:"connector"`
+		}
+		if in.get("/api/v1/connectors", &list) != nil {
+			continue
+		}
+		for _, c := range list {
+			owners[c.Connector] = in.Name
+		}
+	}
+	return owners
+}
+
+// gaps measures how long each tenant goes without a successful poll.
+type gaps struct {
+	mu      sync.Mutex
+	count   map[string]int64
+	last    map[string]time.Time
+	longest map[string]time.Duration
+}
+
+// watch samples the simulator's counts until stop is closed.
+func (g *gaps) watch(w *World, stop <-chan struct{}) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			g.sample(w.polled(), time.Now())
+		case <-stop:
+			return
+		}
+	}
+}
+
+func (g *gaps) sample(polled map[string]int64, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name, n := range polled {
+		if n != g.count[name] {
+			g.count[name], g.last[name] = n, now
+		}
+		g.longest[name] = max(g.longest[name], now.Sub(g.last[name]))
+	}
+}
+
+// take returns the longest gaps since the last take.
+func (g *gaps) take() map[string]time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	longest := g.longest
+	g.longest = map[string]time.Duration{}
+	return longest
+}
+
+// TestRebalanceDoesNotStopTheWork: while instances come and go, connectors whose
+// shard stays where it is are polled on as if nothing happened.
+func TestRebalanceDoesNotStopTheWork(t *testing.T) {
+	const interval = time.Second
+	r := rand.New(rand.NewPCG(seed(t), 0))
+	w := New(t, Plan{
+		Seed: r.Uint64(), Cluster: kafkatest.Shared(t, kafkatest.Options{}), Sim: many(r.Uint64(), 24, 2), Shards: 16,
+		Settings: "poll: {min: 1s, max: 1s}\nsweep: {every: 1m, window: 2m}\nrate_limit: {share: 1}",
+	})
+	finish := w.Follow(t.Context())
+	w.Start("a")
+	w.Start("b")
+	served := func() bool { return w.owned() == 16 && len(w.owners()) == 24 }
+	w.Await("all shards owned", 40*time.Second, served)
+	first := w.polled()
+	w.Await("every tenant polled", 20*time.Second, func() bool { return len(w.unpolled(first)) == 0 })
+	g := &gaps{count: map[string]int64{}, last: map[string]time.Time{}, longest: map[string]time.Duration{}}
+	g.sample(w.polled(), time.Now())
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() { defer close(done); g.watch(w, stop) }()
+
+	unaffected, moved := 0, 0
+	var worst []time.Duration
+	step := func(what string, change func(), settled func() bool) {
+		before := w.owners()
+		time.Sleep(2 * interval)
+		g.take()
+		change()
+		w.Await(what, 20*time.Second, func() bool { return settled() && served() })
+		time.Sleep(2 * interval)
+		after := w.owners()
+		for name, gap := range g.take() {
+			if before[name] != after[name] {
+				moved++
+				continue
+			}
+			unaffected++
+			worst = append(worst, gap)
+			if gap > 2*interval {
+				t.Errorf("%s: %s stayed with %s and was not polled for %s", what, name, after[name], gap)
+			}
+		}
+	}
+	for range 5 {
+		step("c joins", func() { w.Start("c") }, func() bool { s, err := w.Instance("c").Shards(); return err == nil && len(s) > 0 })
+		step("c leaves", func() {
+			if _, err := w.Instance("c").Terminate(10 * time.Second); err != nil {
+				t.Error(err)
+			}
+		}, func() bool { return true })
+	}
+	close(stop)
+	<-done
+	if unaffected == 0 || moved == 0 {
+		t.Errorf("%d connectors stayed and %d moved: no data", unaffected, moved)
+	}
+	t.Logf("10 rebalances: %d connectors stayed, the longest without a poll %s; %d moved", unaffected, slices.Max(worst), moved)
+	w.conclude(finish)
+}

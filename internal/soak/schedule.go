@@ -1,0 +1,244 @@
+package soak
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"onelogin-kafka/internal/faultproxy"
+)
+
+// Schedule is a seeded random order of faults. Each ends by itself; after each,
+// every tenant must get on again within Resume.
+type Schedule struct {
+	w     *World
+	r     *rand.Rand
+	proxy *faultproxy.Set
+	names []string // instances that are to run
+	next  int      // number of the next new instance
+	Hits  map[string]int
+	// Resume is how long a tenant may take to get on once all is healed.
+	Resume time.Duration
+}
+
+// NewSchedule returns a schedule over a world whose instances, named in names,
+// run behind proxy.
+func NewSchedule(w *World, seed uint64, proxy *faultproxy.Set, names []string) *Schedule {
+	return &Schedule{
+		w: w, r: rand.New(rand.NewPCG(seed, 1)), proxy: proxy, names: slices.Clone(names), next: len(names) + 1,
+		Hits: map[string]int{}, Resume: 15 * time.Second,
+	}
+}
+
+// action is a fault. It returns an error if it could not happen.
+type action struct {
+	name string
+	do   func(*Schedule) error
+}
+
+var actions = []action{
+	{"kill", (*Schedule).kill},
+	{"kill_all", (*Schedule).killAll},
+	{"kill_for_good", (*Schedule).killForGood},
+	{"pause", (*Schedule).pause},
+	{"terminate", (*Schedule).terminate},
+	{"join", (*Schedule).join},
+	{"leave", (*Schedule).leave},
+	{"broker_kill", (*Schedule).brokerKill},
+	{"broker_pause", (*Schedule).brokerPause},
+	{"cut_connections", (*Schedule).cut},
+	{"partition", (*Schedule).partition},
+	{"lose_answers", (*Schedule).loseAnswers},
+	{"reconfigure", (*Schedule).reconfigure},
+}
+
+// Step lets one fault happen and heals it.
+func (s *Schedule) Step() error {
+	a := actions[s.r.IntN(len(actions))]
+	s.w.tb.Logf("%s  %s", time.Now().Format("15:04:05.000"), a.name)
+	if err := a.do(s); err != nil {
+		return fmt.Errorf("%s: %w", a.name, err)
+	}
+	s.Hits[a.name]++
+	return nil
+}
+
+// rest sleeps for a random time.
+func (s *Schedule) rest(least, most time.Duration) {
+	time.Sleep(least + time.Duration(s.r.Int64N(int64(most-least)+1)))
+}
+
+func (s *Schedule) pick() *Instance { return s.w.Instance(s.names[s.r.IntN(len(s.names))]) }
+
+func (s *Schedule) kill() error {
+	in := s.pick()
+	if err := in.Kill(); err != nil {
+		return err
+	}
+	s.rest(0, 8*time.Second)
+	s.w.Start(in.Name)
+	return nil
+}
+
+func (s *Schedule) killAll() error {
+	for _, name := range s.names {
+		if err := s.w.Instance(name).Kill(); err != nil {
+			return err
+		}
+	}
+	s.rest(0, 2*time.Second)
+	for _, name := range s.names {
+		s.w.Start(name)
+	}
+	return nil
+}
+
+func (s *Schedule) killForGood() error {
+	if len(s.names) < 2 {
+		return s.kill()
+	}
+	in := s.pick()
+	if err := in.Kill(); err != nil {
+		return err
+	}
+	s.drop(in.Name)
+	return nil
+}
+
+func (s *Schedule) drop(name string) {
+	s.names = slices.DeleteFunc(s.names, func(n string) bool { return n == name })
+}
+
+func (s *Schedule) pause() error {
+	in := s.pick()
+	if err := in.Pause(); err != nil {
+		return err
+	}
+	s.rest(100*time.Millisecond, 16*time.Second)
+	return in.Resume()
+}
+
+func (s *Schedule) terminate() error {
+	in := s.pick()
+	if _, err := in.Terminate(15 * time.Second); err != nil {
+		return err
+	}
+	s.rest(0, time.Second)
+	s.w.Start(in.Name)
+	return nil
+}
+
+const mostInstances = 4
+
+func (s *Schedule) join() error {
+	if len(s.names) >= mostInstances {
+		return s.leave()
+	}
+	name := fmt.Sprintf("i%d", s.next)
+	s.next++
+	s.w.Start(name)
+	s.names = append(s.names, name)
+	return nil
+}
+
+func (s *Schedule) leave() error {
+	if len(s.names) < 2 {
+		return s.join()
+	}
+	in := s.pick()
+	if _, err := in.Terminate(15 * time.Second); err != nil {
+		return err
+	}
+	s.drop(in.Name)
+	return nil
+}
+
+func (s *Schedule) brokerKill() error {
+	nodes := s.w.plan.Cluster.Nodes()
+	n := nodes[s.r.IntN(len(nodes))]
+	if err := n.Kill(); err != nil {
+		return err
+	}
+	s.rest(500*time.Millisecond, 6*time.Second)
+	return n.Start()
+}
+
+func (s *Schedule) brokerPause() error {
+	nodes := s.w.plan.Cluster.Nodes()
+	n := nodes[s.r.IntN(len(nodes))]
+	if err := n.Pause(); err != nil {
+		return err
+	}
+	s.rest(500*time.Millisecond, 12*time.Second)
+	return n.Resume()
+}
+
+// cut closes all connections of one instance at once.
+func (s *Schedule) cut() error {
+	in := s.pick()
+	if n := s.proxy.Cut(faultproxy.Filter{ClientID: in.Name}); n == 0 {
+		s.w.tb.Logf("no connection of %s to cut", in.Name)
+	}
+	return nil
+}
+
+// partition holds back what one instance sends, or hears, or both.
+func (s *Schedule) partition() error {
+	in := s.pick()
+	dirs := []faultproxy.Direction{faultproxy.ToBroker, faultproxy.ToClient, faultproxy.Both}
+	heal := s.proxy.Partition(faultproxy.Filter{ClientID: in.Name}, dirs[s.r.IntN(len(dirs))])
+	s.rest(500*time.Millisecond, 15*time.Second)
+	heal()
+	return nil
+}
+
+// keys are the requests whose answers are lost.
+var keys = []int16{0, 1, 2, 3, 10, 11, 12, 14, 22, 24, 26}
+
+func (s *Schedule) loseAnswers() error {
+	key := keys[s.r.IntN(len(keys))]
+	kinds := []faultproxy.Kind{faultproxy.DropAnswer, faultproxy.DropRequest, faultproxy.TearAnswer}
+	h := s.proxy.Add(faultproxy.Fault{Kind: kinds[s.r.IntN(len(kinds))], Key: key, Probability: 0.3, Times: 1 + s.r.IntN(10)})
+	s.rest(time.Second, 4*time.Second)
+	s.proxy.Remove(h)
+	return nil
+}
+
+// reconfigure pauses one tenant, adds it again, or takes it out and puts it in.
+func (s *Schedule) reconfigure() error {
+	tenants := s.w.Sim.Tenants()
+	name := tenants[s.r.IntN(len(tenants))].Name
+	if s.r.IntN(2) == 0 {
+		s.w.WriteConnector(name, "paused: true")
+	} else {
+		s.w.RemoveConnector(name)
+	}
+	s.rest(time.Second, 6*time.Second)
+	s.w.WriteConnector(name, "")
+	return nil
+}
+
+// AwaitProgress waits until every tenant has published something new.
+func (s *Schedule) AwaitProgress() error {
+	before := map[string]int64{}
+	for _, c := range s.w.Judged().Connectors {
+		before[c.Name] = c.Published
+	}
+	began := time.Now()
+	for {
+		stuck := ""
+		for _, c := range s.w.Judged().Connectors {
+			if c.Published <= before[c.Name] {
+				stuck = c.Name
+			}
+		}
+		switch {
+		case stuck == "":
+			return nil
+		case time.Since(began) > s.Resume:
+			return fmt.Errorf("%s does not get on within %s of healing", stuck, s.Resume)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}

@@ -1,0 +1,58 @@
+package soak
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"onelogin-kafka/internal/kafkatest"
+)
+
+// TestSchedule lets faults of every kind happen to a fleet in a random order
+// that the seed decides: each event once, positions never back, every tenant
+// gets on again after each fault. SOAK_MINUTES says for how long.
+func TestSchedule(t *testing.T) {
+	minutes := number(t, "SOAK_MINUTES", 5)
+	s := seed(t)
+	r := rand.New(rand.NewPCG(s, 0))
+	cluster := kafkatest.Start(t, kafkatest.Options{})
+	proxy := cluster.Proxied(t)
+	conf := three(r.Uint64(), 10)
+	conf.Tenants = append(conf.Tenants, many(r.Uint64(), 9, 3).Tenants[3:]...)
+	w := New(t, Plan{
+		Seed: s, Cluster: cluster, Brokers: proxy.Bootstrap(), Sim: conf, Settings: quick, Shards: 16,
+	})
+	w.setFaults(0.001)
+	finish := w.Follow(t.Context())
+	names := []string{"i1", "i2", "i3"}
+	for _, name := range names {
+		w.Start(name)
+	}
+	w.Await("all shards owned", 60*time.Second, func() bool { return w.owned() == 16 })
+	sched := NewSchedule(w, s, proxy, names)
+	deadline := time.Now().Add(time.Duration(minutes) * time.Minute)
+	slowest := time.Duration(0)
+	for time.Now().Before(deadline) {
+		if err := sched.Step(); err != nil {
+			w.dump()
+			t.Fatal(err)
+		}
+		healed := time.Now()
+		if err := sched.AwaitProgress(); err != nil {
+			w.dump()
+			t.Fatal(err)
+		}
+		slowest = max(slowest, time.Since(healed))
+		if j := w.Judged(); !j.OK() {
+			w.dump()
+			t.Fatalf("while it ran:\n%s", j)
+		}
+		sched.rest(200*time.Millisecond, 3*time.Second)
+	}
+	hits := w.hits()
+	report := w.conclude(finish)
+	t.Logf("faults: %v, %d API faults hit; slowest to get on again: %s", sched.Hits, hits, slowest.Round(100*time.Millisecond))
+	if len(sched.Hits) == 0 || hits == 0 || report.Published() == 0 {
+		t.Error("no fault was hit: no data")
+	}
+}

@@ -1,0 +1,428 @@
+// Package soak runs instances of the service as processes of their own against
+// a simulated OneLogin and a real Kafka, lets faults happen to them, and has
+// the auditor judge, while it runs and at the end, what came out.
+package soak
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"onelogin-kafka/internal/audit"
+	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/source/onelogin/simulator"
+)
+
+// Plan says what a world is made of.
+type Plan struct {
+	Seed uint64
+	// Brokers are what the instances connect to; the auditor reads by Cluster.
+	Cluster *kafkatest.Cluster
+	Brokers []string
+	// Instances that run at the start.
+	Instances int
+	Sim       simulator.Config
+	// Shards is the number of partitions of the offsets topic; 0 = 8.
+	Shards int
+	// Settings are lines of each connector's configuration.
+	Settings string
+	// Config are further lines of the configuration file.
+	Config string
+	// Key is the key strategy the auditor expects; empty = tenant.
+	Key string
+}
+
+// World is a running experiment.
+type World struct {
+	tb     testing.TB
+	plan   Plan
+	name   string
+	dir    string
+	binary string
+	Sim    *simulator.Server
+	simURL string
+
+	mu        sync.Mutex
+	instances map[string]*Instance
+	judged    *audit.Report // the last report while running
+}
+
+var build struct {
+	once   sync.Once
+	binary string
+	err    error
+}
+
+// binary builds the service once for a test binary.
+func binary() (string, error) {
+	build.once.Do(func() {
+		dir, err := os.MkdirTemp("", "onelogin-kafka-soak-")
+		if err != nil {
+			build.err = err
+			return
+		}
+		build.binary = filepath.Join(dir, "onelogin-kafka")
+		out, err := exec.Command("go", "build", "-o", build.binary, "onelogin-kafka/cmd/onelogin-kafka").CombinedOutput()
+		if err != nil {
+			build.err = fmt.Errorf("building the service: %w\n%s", err, out)
+		}
+	})
+	return build.binary, build.err
+}
+
+// cleanBinary removes what binary built.
+func cleanBinary() {
+	if build.binary != "" {
+		_ = os.RemoveAll(filepath.Dir(build.binary))
+	}
+}
+
+// New makes a world; its instances start with Start.
+func New(tb testing.TB, plan Plan) *World {
+	tb.Helper()
+	bin, err := binary()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if plan.Brokers == nil {
+		plan.Brokers = plan.Cluster.Brokers()
+	}
+	if plan.Shards == 0 {
+		plan.Shards = 8
+	}
+	w := &World{tb: tb, plan: plan, dir: tb.TempDir(), binary: bin, instances: map[string]*Instance{}}
+	w.name = strings.ToLower(strings.NewReplacer("/", "-", "#", "-", "=", "-").Replace(tb.Name()))
+	plan.Sim.OnRotate = func(tenant, secret string) { w.writeSecret(tenant, secret) }
+	if w.Sim, err = simulator.New(plan.Sim); err != nil {
+		tb.Fatalf("making the simulator: %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	srv := &http.Server{Handler: w.Sim, ReadHeaderTimeout: time.Minute}
+	w.simURL = "http://" + l.Addr().String()
+	served := make(chan struct{})
+	go func() { defer close(served); _ = srv.Serve(l) }()
+	tb.Cleanup(func() { srv.Close(); <-served })
+	if err := os.MkdirAll(w.path("connectors"), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	for _, t := range w.Sim.Tenants() {
+		w.writeSecret(t.Name, t.ClientSecret)
+		w.WriteConnector(t.Name, "")
+	}
+	tb.Cleanup(func() {
+		for _, in := range w.all() {
+			in.end()
+		}
+	})
+	return w
+}
+
+func (w *World) path(parts ...string) string {
+	return filepath.Join(append([]string{w.dir}, parts...)...)
+}
+
+// topic is the real name of a topic in this world.
+func (w *World) topic(purpose string) string { return w.name + "." + purpose }
+
+// WriteConnector writes a tenant's connector file, with further lines.
+func (w *World) WriteConnector(tenant, extra string) {
+	id, _ := w.Sim.Credentials(tenant)
+	text := fmt.Sprintf("name: %s\ndomain: %s.onelogin.com\nclient_id: %s\nclient_secret_file: %s\nbase_url: %s\n%s\n%s\n",
+		tenant, tenant, id, w.path("secrets", tenant), w.simURL, w.plan.Settings, extra)
+	w.write(w.path("connectors", tenant+".yaml"), text)
+}
+
+// RemoveConnector takes a tenant out of the configuration.
+func (w *World) RemoveConnector(tenant string) {
+	if err := os.Remove(w.path("connectors", tenant+".yaml")); err != nil {
+		w.tb.Error(err)
+	}
+}
+
+func (w *World) writeSecret(tenant, secret string) {
+	w.write(w.path("secrets", tenant), secret+"\n")
+}
+
+// write replaces a file whole, as those who mount secrets do.
+func (w *World) write(path, text string) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		w.tb.Error(err)
+	}
+	tmp := filepath.Join(w.dir, "."+filepath.Base(path)+".tmp")
+	if err := errors.Join(os.WriteFile(tmp, []byte(text), 0o600), os.Rename(tmp, path)); err != nil {
+		w.tb.Error(err)
+	}
+}
+
+func (w *World) writeConfig(instance string) string {
+	path := w.path(instance + ".yaml")
+	w.write(path, fmt.Sprintf(`kafka: {brokers: [%s]}
+group: %s
+instance: %s
+topics: {replication_factor: %d, events: {name: %s, partitions: 6}, offsets: {name: %s, partitions: %d}, status: {name: %s}, deadletter: {name: %s}}
+http: {listen: "127.0.0.1:0"}
+log: {level: info, format: json}
+connectors_dir: %s
+%s
+`, strings.Join(w.plan.Brokers, ", "), w.name, instance, min(3, len(w.plan.Cluster.Nodes())), w.topic("events"), w.topic("offsets"), w.plan.Shards,
+		w.topic("status"), w.topic("deadletter"), w.path("connectors"), w.plan.Config))
+	return path
+}
+
+// Start starts an instance, or starts it again.
+func (w *World) Start(name string) *Instance {
+	w.tb.Helper()
+	in := &Instance{Name: name, log: &tailBuffer{}, web: make(chan string, 1)}
+	in.cmd = exec.Command(w.binary, "run", "--config", w.writeConfig(name))
+	in.cmd.Stderr = &logSink{in: in}
+	if err := in.start(); err != nil {
+		w.tb.Fatalf("starting %s: %v", name, err)
+	}
+	w.mu.Lock()
+	w.instances[name] = in
+	w.mu.Unlock()
+	return in
+}
+
+// Instance returns a running or ended instance by name.
+func (w *World) Instance(name string) *Instance {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.instances[name]
+}
+
+func (w *World) all() []*Instance {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []*Instance
+	for _, in := range w.instances {
+		all = append(all, in)
+	}
+	return all
+}
+
+// Truth is what the simulator has.
+func (w *World) Truth() audit.Truth {
+	truth := audit.Truth{}
+	for _, t := range w.Sim.Tenants() {
+		events, err := w.Sim.Truth(t.Name)
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		facts := []audit.Fact{}
+		for e := range events {
+			facts = append(facts, fact(e))
+		}
+		truth[t.Name] = facts
+	}
+	return truth
+}
+
+func fact(e simulator.Event) audit.Fact {
+	f := audit.Fact{ID: e.ID, Created: e.CreatedAt.UnixMicro(), Visible: e.VisibleAt.UnixMicro()}
+	sum := sha256.Sum256(e.Raw)
+	copy(f.Sum[:], sum[:])
+	return f
+}
+
+// Follow has the auditor read and judge the topics until the returned function
+// is called with the time allowed for all to arrive. It returns the last report.
+func (w *World) Follow(ctx context.Context) func(patience time.Duration) *audit.Report {
+	w.tb.Helper()
+	reader, err := audit.NewReader(w.plan.Cluster.Brokers(), audit.Topics{
+		Events: w.topic("events"), Offsets: w.topic("offsets"), DeadLetter: w.topic("deadletter"), Others: []string{w.topic("status")},
+	})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	var canaries []string
+	for _, t := range w.Sim.Tenants() {
+		canaries = append(canaries, t.ClientSecret)
+	}
+	auditor := audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, FollowedFrom: time.Now()})
+	until := make(chan time.Time, 1)
+	reports := make(chan *audit.Report, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer reader.Close()
+		var deadline time.Time
+		err := reader.Follow(ctx, auditor, 500*time.Millisecond, func(cut audit.Cut) bool {
+			select {
+			case deadline = <-until:
+			default:
+			}
+			if deadline.IsZero() {
+				r := auditor.Report(nil, time.Time{})
+				w.judge(r)
+				return true
+			}
+			r := auditor.Report(w.Truth(), time.Time{})
+			w.judge(r)
+			return !(cut.Quiet && r.OK()) && time.Now().Before(deadline)
+		})
+		if err != nil {
+			w.tb.Errorf("auditing: %v", err)
+		}
+		reports <- auditor.Report(w.Truth(), time.Time{})
+	}()
+	return func(patience time.Duration) *audit.Report {
+		until <- time.Now().Add(patience)
+		r := <-reports
+		cancel()
+		return r
+	}
+}
+
+func (w *World) judge(r *audit.Report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.judged = r
+}
+
+// Judged is the auditor's last report while it runs, nil before the first.
+func (w *World) Judged() *audit.Report {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.judged
+}
+
+// Await waits until ok, looking every 50 ms; it fails the test after patience.
+func (w *World) Await(what string, patience time.Duration, ok func() bool) time.Duration {
+	w.tb.Helper()
+	began := time.Now()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		if time.Since(began) > patience {
+			w.dump()
+			w.tb.Fatalf("%s: not within %s", what, patience)
+		}
+		<-tick.C
+	}
+	return time.Since(began)
+}
+
+// dump shows the last log lines of each instance, and ends them for the stacks
+// of their goroutines.
+func (w *World) dump() {
+	for _, in := range w.all() {
+		w.tb.Logf("%s said (ended: %v):\n%s", in.Name, in.Ended(), in.log.String())
+		if in.Ended() {
+			continue
+		}
+		_ = errors.Join(in.Resume(), in.signal(syscall.SIGQUIT))
+		<-in.done
+		w.tb.Logf("%s does:\n%s", in.Name, in.log.String())
+	}
+}
+
+// get reads JSON from an instance's console.
+func (in *Instance) get(path string, v any) error {
+	url, ok := in.URL()
+	if !ok {
+		return errors.New("no console yet")
+	}
+	client := http.Client{Timeout: 2 * time.Second}
+	res, err := client.Get(url + path)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", res.StatusCode)
+	}
+	if v == nil {
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(v)
+}
+
+// Ready tells whether the instance says that its shards are served.
+func (in *Instance) Ready() bool { return in.get("/readyz", nil) == nil }
+
+// Shards are the shards the instance says it owns.
+func (in *Instance) Shards() ([]int, error) {
+	var list []struct {
+		Shard int `json:"shard"`
+	}
+	err := in.get("/api/v1/shards", &list)
+	shards := make([]int, len(list))
+	for i, s := range list {
+		shards[i] = s.Shard
+	}
+	return shards, err
+}
+
+// tailBuffer keeps the last lines written to it.
+type tailBuffer struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+const tailLines = 400
+
+func (t *tailBuffer) add(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lines = append(t.lines, line); len(t.lines) > tailLines {
+		t.lines = t.lines[1:]
+	}
+}
+
+func (t *tailBuffer) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines, "\n")
+}
+
+// logSink reads an instance's log.
+type logSink struct {
+	in   *Instance
+	rest bytes.Buffer
+}
+
+func (s *logSink) Write(p []byte) (int, error) {
+	s.rest.Write(p)
+	for {
+		i := bytes.IndexByte(s.rest.Bytes(), '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		line := string(s.rest.Next(i + 1)[:i])
+		s.in.log.add(line)
+		var l struct {
+			HTTP string `json:"http"`
+		}
+		if json.Unmarshal([]byte(line), &l) == nil && l.HTTP != "" {
+			select {
+			case s.in.web <- "http://" + l.HTTP:
+			default:
+			}
+		}
+	}
+}
+
+func containsAll(s string, parts ...string) bool {
+	for _, p := range parts {
+		if !strings.Contains(s, p) {
+			return false
+		}
+	}
+	return true
+}
