@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/preflight"
+	"onelogin-kafka/internal/service"
+	"onelogin-kafka/producer/embedded"
+	"onelogin-kafka/source/onelogin"
+)
+
+// maxFailures is the most that an exit code can count without being taken for
+// a signal.
+const maxFailures = 125
+
+// checksAtOnce bounds the connectors that are checked side by side.
+const checksAtOnce = 16
+
+func newCheck() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check [connector…]",
+		Short: "Try Kafka and each connector before anything runs",
+		Long: "Try what the service needs: Kafka reachable, with transactions, topics that fit or can be created,\n" +
+			"and the rights; then each connector's Configuration, Authentication, Fetch Logs and Validation.\n" +
+			"Nothing is created and nobody is disturbed. The exit code is the number of failed checks,\n" +
+			"125 at most.",
+	}
+	load := configFlag(cmd)
+	asJSON := cmd.Flags().Bool("json", false, "print one JSON object per check")
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		connectors, err := pick(cfg, names)
+		if err != nil {
+			return usage(err)
+		}
+		p := &checkPrinter{out: cmd.OutOrStdout(), json: *asJSON}
+		if err := checkAll(cmd.Context(), cfg, connectors, p); err != nil {
+			return err
+		}
+		if p.failed > 0 {
+			return &exitError{code: min(p.failed, maxFailures)}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// pick returns the connectors of those names in the order of the configuration;
+// all if there are no names.
+func pick(cfg *config.Config, names []string) ([]config.Connector, error) {
+	if len(names) == 0 {
+		return cfg.Connectors, nil
+	}
+	wanted := map[string]bool{}
+	for _, n := range names {
+		if !configured(cfg, n) {
+			return nil, fmt.Errorf("connector %s is not in the configuration", clean(n))
+		}
+		wanted[n] = true
+	}
+	var picked []config.Connector
+	for _, c := range cfg.Connectors {
+		if wanted[c.Name] {
+			picked = append(picked, c)
+		}
+	}
+	return picked, nil
+}
+
+func checkAll(ctx context.Context, cfg *config.Config, connectors []config.Connector, p *checkPrinter) error {
+	results := checkConnectors(ctx, connectors)
+	kafka, err := checkKafka(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	for _, r := range kafka {
+		p.print(r)
+	}
+	for _, r := range results {
+		p.print(<-r)
+	}
+	return ctx.Err()
+}
+
+func checkKafka(ctx context.Context, cfg *config.Config) ([]preflight.Result, error) {
+	if cfg.Kafka.Embedded != "" {
+		addrs, ok := embedded.Running(cfg.Kafka.Embedded)
+		if ok {
+			cfg.Kafka.Brokers = addrs
+		} else {
+			stop, err := startEmbedded(cfg, false, zerolog.Nop())
+			if err != nil {
+				return []preflight.Result{{Target: "kafka", Check: "reachable", Failure: &preflight.Failure{
+					Message: err.Error(), Advice: "Check kafka.embedded.",
+				}}}, nil
+			}
+			defer stop()
+		}
+	}
+	cluster, err := service.Cluster(cfg)
+	if err != nil {
+		return nil, usage(err)
+	}
+	defer cluster.Close()
+	k := &preflight.Kafka{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}
+	return k.Check(ctx), nil
+}
+
+// checkConnectors checks some at a time; each result comes on its own channel.
+func checkConnectors(ctx context.Context, connectors []config.Connector) []<-chan preflight.Result {
+	transport := onelogin.NewTransport(onelogin.Limits{})
+	transport.DisableKeepAlives = true
+	slots := make(chan struct{}, checksAtOnce)
+	results := make([]<-chan preflight.Result, len(connectors))
+	for i, c := range connectors {
+		result := make(chan preflight.Result, 1)
+		results[i] = result
+		go func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			client, err := onelogin.New(
+				onelogin.Config{Domain: c.Domain, BaseURL: c.BaseURL, ClientID: c.ClientID, Secret: c.ClientSecret.Reveal},
+				onelogin.Options{HTTP: transport, Log: zerolog.Nop()})
+			if err != nil {
+				result <- preflight.Result{Target: c.Name, Failure: &preflight.Failure{
+					Stage: "Configuration", Message: "Configuration Error", Advice: err.Error(),
+				}}
+				return
+			}
+			result <- preflight.Connector(ctx, c.Name, client)
+		}()
+	}
+	return results
+}
+
+// checkPrinter prints results and counts those that failed.
+type checkPrinter struct {
+	out    io.Writer
+	json   bool
+	failed int
+}
+
+func (p *checkPrinter) print(r preflight.Result) {
+	if r.Failure != nil {
+		p.failed++
+	}
+	if p.json {
+		p.object(r)
+		return
+	}
+	name := r.Target
+	if r.Check != "" {
+		name += " " + r.Check
+	}
+	took := r.Took.Round(time.Millisecond)
+	switch {
+	case r.Failure != nil:
+		fmt.Fprintf(p.out, "FAILED  %-20s  %s\n", name, r.Failure)
+	case r.Check == "":
+		fmt.Fprintf(p.out, "ok      %-20s  Connection successful (%v)\n", name, took)
+	default:
+		fmt.Fprintf(p.out, "ok      %-20s  %s (%v)\n", name, r.Detail, took)
+	}
+}
+
+func (p *checkPrinter) object(r preflight.Result) {
+	o := struct {
+		Target  string  `json:"target"`
+		Check   string  `json:"check,omitempty"`
+		OK      bool    `json:"ok"`
+		Seconds float64 `json:"seconds"`
+		Detail  string  `json:"detail,omitempty"`
+		Stage   string  `json:"stage,omitempty"`
+		Message string  `json:"message,omitempty"`
+		Advice  string  `json:"advice,omitempty"`
+		Request string  `json:"request_id,omitempty"`
+	}{Target: r.Target, Check: r.Check, OK: r.Failure == nil, Seconds: r.Took.Seconds(), Detail: r.Detail}
+	if f := r.Failure; f != nil {
+		o.Stage, o.Message, o.Advice, o.Request = f.Stage, f.Message, f.Advice, f.RequestID
+	} else if r.Check == "" {
+		o.Message = "Connection successful"
+	}
+	enc := json.NewEncoder(p.out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(o) // fails only when the reader has gone
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"onelogin-kafka/internal/config"
+)
+
+const defaultConfig = "onelogin-kafka.yaml"
+
+// configFlag adds --config to a command and returns what loads it.
+func configFlag(cmd *cobra.Command) func() (*config.Config, error) {
+	cmd.Flags().String("config", defaultConfig, "configuration `file`")
+	return func() (*config.Config, error) {
+		cfg, err := config.Load(configPath(cmd), os.LookupEnv)
+		return cfg, usage(err)
+	}
+}
+
+// configPath is the file that a command with configFlag reads; empty where the
+// environment names the one connector, since there is no file.
+func configPath(cmd *cobra.Command) string {
+	path, _ := cmd.Flags().GetString("config") // configFlag has defined it
+	if !cmd.Flags().Changed("config") {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return ""
+		}
+	}
+	return path
+}
+
+func newConfig() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Work with the configuration", Args: args(cobra.NoArgs)}
+	check := &cobra.Command{
+		Use:   "check",
+		Short: "Validate the configuration offline; every problem at once",
+		Args:  args(cobra.NoArgs),
+	}
+	load := configFlag(check)
+	check.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid: %d connectors\n", len(cfg.Connectors))
+		return nil
+	}
+	cmd.AddCommand(check)
+	return cmd
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/console"
+	"onelogin-kafka/internal/service"
+	"onelogin-kafka/producer"
+	"onelogin-kafka/producer/embedded"
+	"onelogin-kafka/source"
+)
+
+func newRun() *cobra.Command {
+	cmd := &cobra.Command{Use: "run", Short: "Run the service", Args: args(cobra.NoArgs)}
+	load := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		log := newLog(cfg.Log, cmd.ErrOrStderr())
+		return runService(cmd.Context(), cfg, log, follow(service.Origin{Path: configPath(cmd), Lookup: os.LookupEnv}, cfg))
+	}
+	return cmd
+}
+
+// follow has a service take over changes of its configuration, at once on
+// SIGHUP.
+func follow(from service.Origin, cfg *config.Config) func(context.Context, *service.Service) {
+	// A SIGHUP that comes before all is running must not end the process.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	return func(ctx context.Context, svc *service.Service) {
+		defer signal.Stop(signals)
+		ask := make(chan struct{})
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() {
+			for {
+				select {
+				case <-signals:
+				case <-ctx.Done():
+					return
+				}
+				select {
+				case ask <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+		svc.Follow(ctx, cfg, from, ask)
+	}
+}
+
+// newLog writes to w: for people on a terminal, JSON elsewhere.
+func newLog(c config.Log, w io.Writer) zerolog.Logger {
+	level, err := zerolog.ParseLevel(c.Level)
+	if err != nil {
+		level = zerolog.InfoLevel
+	}
+	if c.Format == "console" || c.Format == "auto" && isTerminal(w) {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: !isTerminal(w)}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// runService runs one instance, its console and the embedded broker, if there
+// is to be one, until ctx ends, and beside it what is given.
+func runService(ctx context.Context, cfg *config.Config, log zerolog.Logger, beside ...func(context.Context, *service.Service)) error {
+	stop, err := startEmbedded(cfg, true, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	in, err := newInstance(cfg, log)
+	if err != nil {
+		return err
+	}
+	log.Info().Str("version", buildInfo().Version).Str("instance", cfg.Instance).Int("connectors", len(cfg.Connectors)).
+		Str("http", in.web.Addr().String()).Msg("starting")
+	err = in.run(ctx, beside...)
+	if err == nil {
+		log.Info().Msg("stopped")
+	}
+	return err
+}
+
+// startEmbedded starts the embedded broker, where the configuration asks for
+// one, and points the configuration at it.
+func startEmbedded(cfg *config.Config, sync bool, log zerolog.Logger) (stop func(), err error) {
+	if cfg.Kafka.Embedded == "" {
+		return func() {}, nil
+	}
+	broker, err := embedded.Start(embedded.Options{Dir: cfg.Kafka.Embedded, Sync: sync, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Kafka.Brokers = broker.Addrs()
+	log.Info().Str("broker", broker.Addrs()[0]).Str("dir", cfg.Kafka.Embedded).Msg("the embedded broker is for development: one copy, never compacted")
+	return broker.Close, nil
+}
+
+// instance is the service with its console.
+type instance struct {
+	svc *service.Service
+	web *console.Server
+}
+
+func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg})
+	if err != nil {
+		return nil, usage(err)
+	}
+	web, err := console.Listen(consoleOptions(cfg, svc, reg, log))
+	if err != nil {
+		return nil, err
+	}
+	return &instance{svc: svc, web: web}, nil
+}
+
+// run serves until ctx ends.
+func (in *instance) run(ctx context.Context, beside ...func(context.Context, *service.Service)) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return in.web.Serve(ctx) })
+	g.Go(func() error {
+		if err := in.svc.Run(ctx); err != nil {
+			return fmt.Errorf("running the service: %w", err)
+		}
+		return nil
+	})
+	for _, do := range beside {
+		g.Go(func() error { do(ctx, in.svc); return nil })
+	}
+	err := g.Wait()
+	if errors.Is(err, producer.ErrUnfit) {
+		return usage(err)
+	}
+	return err
+}
+
+func consoleOptions(cfg *config.Config, svc *service.Service, reg prometheus.Gatherer, log zerolog.Logger) console.Options {
+	o := console.Options{
+		Listen: cfg.HTTP.Listen, Registry: reg, Ready: svc.Ready, Connectors: svc.Statuses, Log: log,
+		Shards: func() []console.Shard {
+			shards := []console.Shard{}
+			for _, s := range svc.Shards() {
+				cs := console.Shard{Shard: s.Shard, Since: s.Since, State: s.State.String()}
+				if s.Err != nil {
+					cs.Error = s.Err.Error()
+				}
+				shards = append(shards, cs)
+			}
+			return shards
+		},
+		Check: func(ctx context.Context, name string) (console.Check, bool) { return checkConnector(ctx, svc, name) },
+	}
+	if cfg.HTTP.TLS != nil {
+		o.CertFile, o.KeyFile = cfg.HTTP.TLS.CertFile, cfg.HTTP.TLS.KeyFile
+	}
+	if cfg.HTTP.Token.IsSet() {
+		o.Token = cfg.HTTP.Token.Reveal
+	}
+	return o
+}
+
+// checkConnector tests a connector's connection for the console.
+func checkConnector(ctx context.Context, svc *service.Service, name string) (console.Check, bool) {
+	began := time.Now()
+	err := svc.Check(ctx, name)
+	result := console.Check{Connector: name, OK: err == nil, Took: time.Since(began).Seconds()}
+	var api *source.APIError
+	switch {
+	case err == nil:
+		result.Message = "Connection successful"
+	case errors.Is(err, service.ErrNoConnector):
+		return result, false
+	case errors.As(err, &api):
+		result.Stage, result.Message, result.Advice = api.Stage, api.Message, api.Advice
+		if api.Err != nil {
+			result.Cause = api.Err.Error()
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		result.Stage, result.Message = "Fetch Logs", "Request Timeout"
+	default:
+		result.Stage, result.Message = "Fetch Logs", "Unknown Error"
+	}
+	return result, true
+}

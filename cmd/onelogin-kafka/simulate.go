@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"onelogin-kafka/source/onelogin/simulator"
+)
+
+func newSimulate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Run a simulated OneLogin",
+		Long: "Run a simulated OneLogin: tenants, events, rate limits and faults, switchable while it\n" +
+			"runs under /_sim/. It is for development and tests, and listens on loopback only.",
+		Args: args(cobra.NoArgs),
+	}
+	var (
+		listen  = cmd.Flags().String("listen", "127.0.0.1:9000", "`address` to listen on")
+		tenants = cmd.Flags().Int("tenants", 3, "number of tenants")
+		rate    = cmd.Flags().Float64("rate", 1, "events per second and tenant")
+		backlog = cmd.Flags().Int64("backlog", 1000, "events per tenant from before the start")
+		file    = cmd.Flags().String("sim-config", "", "YAML `file` that says everything instead of the flags above")
+		out     = cmd.Flags().String("connectors", "", "write one connector file per tenant into this `folder`")
+		exposed = cmd.Flags().Bool("container", false, "listen on any address: inside a container network only")
+	)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		conf := simulator.Default(*tenants)
+		for i := range conf.Tenants {
+			conf.Tenants[i].Traffic.Rate, conf.Tenants[i].Backlog = *rate, *backlog
+		}
+		if *file != "" {
+			var err error
+			if conf, err = readSimulation(*file); err != nil {
+				return usage(err)
+			}
+		}
+		if !*exposed && !loopback(*listen) {
+			return usage(fmt.Errorf("--listen %s is not a loopback address: the simulator hands out its secrets to whoever asks", *listen))
+		}
+		sim, err := simulator.New(conf)
+		if err != nil {
+			return usage(err)
+		}
+		l, err := net.Listen("tcp", *listen)
+		if err != nil {
+			return fmt.Errorf("listening: %w", err)
+		}
+		base := "http://" + l.Addr().String()
+		if *out != "" {
+			if err := writeConnectors(*out, base, sim); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "simulated OneLogin at %s with %d tenants; control under %s/_sim/\n", base, len(sim.Tenants()), base)
+		return serveHTTP(cmd.Context(), l, sim)
+	}
+	return cmd
+}
+
+func readSimulation(path string) (simulator.Config, error) {
+	var conf simulator.Config
+	f, err := os.Open(path)
+	if err != nil {
+		return conf, fmt.Errorf("reading the simulation: %w", err)
+	}
+	defer f.Close()
+	d := yaml.NewDecoder(f)
+	d.KnownFields(true)
+	if err := d.Decode(&conf); err != nil && !errors.Is(err, io.EOF) {
+		return conf, fmt.Errorf("reading the simulation %s: %w", path, err)
+	}
+	return conf, nil
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// writeConnectors writes what connectors_dir reads.
+func writeConnectors(dir, base string, sim *simulator.Server) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("writing connectors: %w", err)
+	}
+	for _, t := range sim.Tenants() {
+		text := fmt.Sprintf("name: %s\ndomain: %s\nclient_id: %s\nclient_secret: %s\nbase_url: %s\n", t.Name, t.Domain, t.ClientID, t.ClientSecret, base)
+		if err := os.WriteFile(filepath.Join(dir, t.Name+".yaml"), []byte(text), 0o600); err != nil {
+			return fmt.Errorf("writing connectors: %w", err)
+		}
+	}
+	return nil
+}
+
+// serveHTTP serves h on l until ctx ends.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
