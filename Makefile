@@ -1,0 +1,46 @@
+# make help lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+
+KILLS ?= 1000
+FUZZTIME ?= 30s
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: build test deps soak bench fuzz lint demo kafka image clean help
+
+build: ## static binary bin/onelogin-kafka
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/onelogin-kafka
+
+test: ## everything: formatting, vet, all tests with the race detector, on a real Kafka; installs Java and Maven when root
+	scripts/test.sh
+
+deps: ## what the tests need besides Go
+	scripts/deps.sh
+
+soak: deps ## the kill test with KILLS kills (1000)
+	SOAK_KILLS=$(KILLS) go test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/soak
+
+bench: deps ## the recorded measurements, into docs/benchmarks.md (20 minutes, on a quiet machine)
+	go run ./internal/benchmark/cmd -record docs all
+
+fuzz: ## each fuzz target for FUZZTIME (30s)
+	FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
+
+lint: ## golangci-lint, as .golangci.yml says
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else go run $(GOLANGCI) run; fi
+
+demo: ## a simulated OneLogin, the service and a live tail on this machine; Ctrl-C ends it
+	go run ./cmd/onelogin-kafka demo
+
+kafka: deps ## a three-node Kafka on localhost:19092-19094 until Ctrl-C
+	go run ./internal/kafkatest/up
+
+image: ## container image
+	docker build -t onelogin-kafka .
+
+clean: ## what build and test leave behind, the cached Kafka jars excepted
+	rm -rf bin dist
+	go clean -testcache
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

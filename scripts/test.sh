@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# The whole suite: what it needs, formatting, vet, then every test with the race detector. A skipped test is a failure, and so is a
+# package with tests of which none ran.
+#   TEST_TIMEOUT   of one package (20m)
+#   TEST_PACKAGES  instead of ./...
+set -euo pipefail
+cd "$(dirname "$0")/.."
+timeout=${TEST_TIMEOUT:-20m}
+read -ra patterns <<<"${TEST_PACKAGES:-./...}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+step() { printf '== %s\n' "$*"; }
+
+step dependencies
+scripts/deps.sh
+
+step gofmt
+unformatted=$(gofmt -l .)
+if [ -n "$unformatted" ]; then
+  printf 'not formatted (gofmt -w):\n%s\n' "$unformatted" >&2
+  exit 1
+fi
+
+step vet
+go vet "${patterns[@]}"
+
+# Packages whose tests run a real Kafka go one after the other: three JVMs fill two cores. The others run side by side.
+go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}{{end}}' "${patterns[@]}" >"$work/tests"
+awk '!/internal\/kafkatest/ && NF {print $1}' "$work/tests" >"$work/plain"
+awk '/internal\/kafkatest/ {print $1}' "$work/tests" >"$work/kafka"
+[ -s "$work/tests" ] || { echo "no package has tests" >&2; exit 1; }
+
+go build -o "$work/report" ./scripts/report
+failed=0
+run() { # NAME PARALLEL PACKAGE...
+  local name=$1 parallel=$2
+  shift 2
+  [ $# -gt 0 ] || return 0
+  step "$name: $# package(s)"
+  go test -json -race -shuffle=on -count=1 -timeout "$timeout" -p "$parallel" "$@" 2>"$work/stderr" | "$work/report" "$@" || failed=1
+  cat "$work/stderr" >&2
+}
+
+# shellcheck disable=SC2046 # import paths have no spaces
+run "tests" "$(nproc)" $(cat "$work/plain")
+if [ -s "$work/kafka" ]; then
+  step "Kafka's jars"
+  go run ./internal/kafkatest/up -fetch
+fi
+# shellcheck disable=SC2046
+run "tests on a real Kafka" "$(($(nproc) >= 8 ? 2 : 1))" $(cat "$work/kafka")
+[ "$failed" -eq 0 ] || { echo "FAILED" >&2; exit 1; }
+echo "all tests passed, none was skipped"
