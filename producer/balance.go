@@ -4,28 +4,29 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/consumer"
 )
 
-// claim is what a member says when it joins: which shards it held, and in which
-// generation it was given them.
+// claim is what a member says when it joins: which shards it held, in which
+// generation it was given them, and what they cost it.
 type claim struct {
 	member     string // member id
 	instance   string
 	generation int32
 	owned      []int32
+	events     map[int32]int32 // by shard: events a second of late
 }
 
 // encodeClaim writes a claim as the user data of a consumer's subscription to
 // the offsets topic, so that Kafka's own tools can describe the group.
-func encodeClaim(topic string, generation int32, owned []int32) []byte {
+func encodeClaim(topic string, generation int32, owned []int32, events func(shard int32) int32) []byte {
 	data := binary.BigEndian.AppendUint32(nil, uint32(generation))
 	for _, s := range owned {
 		data = binary.BigEndian.AppendUint32(data, uint32(s))
+		data = binary.BigEndian.AppendUint32(data, uint32(events(s)))
 	}
 	b, err := protocol.Marshal(1, consumer.Subscription{Version: 1, Topics: []string{topic}, UserData: data})
 	if err != nil {
@@ -42,8 +43,11 @@ func decodeClaim(member, instance string, metadata []byte) claim {
 		return c
 	}
 	c.generation = int32(binary.BigEndian.Uint32(s.UserData))
-	for d := s.UserData[4:]; len(d) >= 4; d = d[4:] {
-		c.owned = append(c.owned, int32(binary.BigEndian.Uint32(d)))
+	c.events = map[int32]int32{}
+	for d := s.UserData[4:]; len(d) >= 8; d = d[8:] {
+		shard := int32(binary.BigEndian.Uint32(d))
+		c.owned = append(c.owned, shard)
+		c.events[shard] = max(int32(binary.BigEndian.Uint32(d[4:])), 0)
 	}
 	return c
 }
@@ -182,9 +186,24 @@ func (a *allotment) even() {
 	}
 }
 
-// weights returns a weight function over a count of connectors by shard. Shards
-// without connectors are spread too, since each costs a take-over.
-func weights(connectors map[int32]int) func(int32) int64 {
-	connectors = maps.Clone(connectors)
-	return func(s int32) int64 { return 1 + 100*int64(connectors[s]) }
+// mostEvents a second count: what is more is a backlog that is caught up with,
+// and over soon.
+const mostEvents = 2000
+
+// weights returns what a shard costs: its connectors, as the leader's
+// configuration has them, and the events of late, as their owners say. A
+// connector is polled whether it has events or not, which costs about as much as
+// writing a hundred. Shards without connectors are spread too, since each costs
+// a take-over.
+func weights(connectors map[int32]int, members []claim) func(int32) int64 {
+	cost := map[int32]int64{}
+	for _, m := range members {
+		for s, n := range m.events {
+			cost[s] = max(cost[s], int64(min(n, mostEvents)))
+		}
+	}
+	for s, n := range connectors {
+		cost[s] += 100 * int64(n)
+	}
+	return func(s int32) int64 { return 1 + cost[s] }
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -48,7 +49,7 @@ func next(cs []claim, a map[string][]int32, generation int32) []claim {
 
 func TestBalanceJoinAndLeaveMoveNoMoreThanTheyMust(t *testing.T) {
 	const shards = 32
-	even := weights(nil)
+	even := weights(nil, nil)
 	three := balance(shards, claims(3), even)
 	before := owners(t, shards, three)
 
@@ -84,14 +85,17 @@ func TestBalanceIsDeterministicAndEven(t *testing.T) {
 		for range r.IntN(3000) {
 			connectors[r.Int32N(shards)]++
 		}
-		w := weights(connectors)
 		cs := claims(1 + r.IntN(6))
 		for i := range cs {
 			cs[i].generation = int32(r.IntN(3))
 			for range r.IntN(20) {
 				cs[i].owned = append(cs[i].owned, r.Int32N(shards+2)) // may be claimed twice, or not exist
 			}
+			if len(cs[i].owned) > 0 && r.IntN(2) == 0 {
+				cs[i].events = map[int32]int32{cs[i].owned[0]: r.Int32N(2000)}
+			}
 		}
+		w := weights(connectors, cs)
 		a := balance(shards, cs, w)
 		owners(t, shards, a)
 		shuffled := append([]claim(nil), cs...)
@@ -118,19 +122,61 @@ func TestBalanceIsDeterministicAndEven(t *testing.T) {
 	}
 }
 
+// A busy shard counts for more than a quiet one with as many connectors.
+func TestBalanceCountsRecentEvents(t *testing.T) {
+	cs := claims(1)
+	connectors := map[int32]int{0: 1, 1: 1, 2: 1, 3: 1, 4: 1}
+	cs[0].events = map[int32]int32{0: 400}
+	for s := range int32(5) {
+		cs[0].owned = append(cs[0].owned, s)
+	}
+	cs = append(cs, claims(2)[1])
+	a := balance(5, cs, weights(connectors, cs))
+	if diff := cmp.Diff(map[string][]int32{"m0": {1, 2, 3, 4}, "m1": {0}}, a); diff != "" {
+		t.Errorf("assignment differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestTrafficIsAMeanThatFades(t *testing.T) {
+	now := time.Now()
+	tr := newTraffic(now)
+	tr.add(1000, now)
+	if got := tr.perSecond(now); got > 1000/15+5 {
+		t.Errorf("one page in no time counts as %d events/s", got)
+	}
+	for range 1200 { // 100 events/s for 20 minutes
+		now = now.Add(time.Second)
+		tr.add(100, now)
+	}
+	if got := tr.perSecond(now); got < 97 || got > 103 {
+		t.Errorf("%d events/s, want about 100", got)
+	}
+	if got := tr.perSecond(now.Add(10 * time.Minute)); got > 1 {
+		t.Errorf("%d events/s after ten quiet minutes, want none", got)
+	}
+	fresh := newTraffic(now)
+	for range 30 { // a shard that has just been taken over is soon judged right
+		now = now.Add(time.Second)
+		fresh.add(100, now)
+	}
+	if got := fresh.perSecond(now); got < 95 || got > 105 {
+		t.Errorf("%d events/s after half a minute, want about 100", got)
+	}
+}
+
 func TestBalanceTheLastGenerationWins(t *testing.T) {
 	cs := claims(2)
 	cs[0].generation, cs[0].owned = 5, []int32{0, 1}
 	cs[1].generation, cs[1].owned = 6, []int32{1}
-	a := balance(2, cs, weights(nil))
+	a := balance(2, cs, weights(nil, nil))
 	if diff := cmp.Diff(map[string][]int32{"m0": {0}, "m1": {1}}, a); diff != "" {
 		t.Errorf("assignment differs (-want +got):\n%s", diff)
 	}
 }
 
 func TestClaimAndAssignmentReadBack(t *testing.T) {
-	want := claim{member: "m", instance: "i", generation: 7, owned: []int32{3, 1, 31}}
-	got := decodeClaim("m", "i", encodeClaim("onelogin.offsets", 7, want.owned))
+	want := claim{member: "m", instance: "i", generation: 7, owned: []int32{3, 1, 31}, events: map[int32]int32{3: 0, 1: 500, 31: 7}}
+	got := decodeClaim("m", "i", encodeClaim("onelogin.offsets", 7, want.owned, func(s int32) int32 { return want.events[s] }))
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(claim{})); diff != "" {
 		t.Errorf("claim differs (-want +got):\n%s", diff)
 	}

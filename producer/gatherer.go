@@ -257,7 +257,9 @@ func (g *gatherer) finish(err error) error {
 		return err
 	}
 	g.shard.proven()
+	events := 0
 	for _, o := range g.inFlight {
+		events += o.batch.Events
 		for i := range o.batch.Records {
 			if r := &o.batch.Records[i]; r.Topic == schemas.Offsets {
 				fold(g.committed, bytes.Clone(r.Key), r.Value)
@@ -268,6 +270,7 @@ func (g *gatherer) finish(err error) error {
 			o.batch.Done()
 		}
 	}
+	g.shard.traffic.add(events, time.Now())
 	g.inFlight = nil // lets the pages go
 	return nil
 }

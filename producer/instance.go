@@ -34,10 +34,10 @@ type Config struct {
 	// CommitInterval is the least time between the beginnings of a shard's
 	// transactions; 0 = none.
 	CommitInterval time.Duration
-	// Weight is what a shard costs to whoever holds it: its connectors. It is
-	// asked when this instance leads the group; nil = every shard costs the
-	// same.
-	Weight func() map[int32]int
+	// Connectors counts the connectors of each shard, for the balance between
+	// instances. It is asked when this instance leads the group; nil = they do
+	// not count.
+	Connectors func() map[int32]int
 	// Partitions, if not nil, is told the number of shards before any is
 	// served.
 	Partitions func(shards int32)
@@ -75,6 +75,7 @@ type held struct {
 	err    error
 	// troubled is when err began.
 	troubled time.Time
+	traffic  *traffic
 }
 
 // ShardInfo describes an owned shard.
@@ -109,11 +110,12 @@ func (in *Instance) Run(ctx context.Context) error {
 	m := newMember(in.Cluster, in.Config.Group, in.Config.Instance, in.Config.Topics.Specs[schemas.Offsets].Name)
 	m.balance = func(members []claim) map[string][]int32 {
 		var connectors map[int32]int
-		if in.Config.Weight != nil {
-			connectors = in.Config.Weight()
+		if in.Config.Connectors != nil {
+			connectors = in.Config.Connectors()
 		}
-		return balance(partitions, members, weights(connectors))
+		return balance(partitions, members, weights(connectors, members))
 	}
+	m.events = in.events
 	m.trouble = in.membership
 	// The shards outlive ctx until they have finished.
 	sctx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -286,7 +288,8 @@ func (in *Instance) assign(ctx context.Context, m *member, generation int32, sha
 // hold starts a shard. The caller holds the lock.
 func (in *Instance) hold(ctx context.Context, m *member, index int32) {
 	ctx, cancel := context.WithCancel(ctx)
-	h := &held{cancel: cancel, done: make(chan struct{}), since: time.Now()}
+	now := time.Now()
+	h := &held{cancel: cancel, done: make(chan struct{}), since: now, traffic: newTraffic(now)}
 	in.shards[index] = h
 	before := in.ending[index]
 	delete(in.ending, index)
@@ -297,6 +300,7 @@ func (in *Instance) hold(ctx context.Context, m *member, index int32) {
 		confirm: m.confirm,
 		serve:   in.Config.Serve,
 		relearn: in.relearn,
+		traffic: h.traffic,
 		log:     log,
 		metrics: in.Metrics,
 		txn: &transactor{
@@ -346,6 +350,16 @@ func (in *Instance) closeShards() {
 	for _, h := range all {
 		<-h.done
 	}
+}
+
+// events is how many events a second a shard of ours has of late.
+func (in *Instance) events(shard int32) int32 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if h, ok := in.shards[shard]; ok {
+		return h.traffic.perSecond(time.Now())
+	}
+	return 0
 }
 
 // Shards lists the shards this instance owns.

@@ -48,6 +48,8 @@ type member struct {
 	assigned func(generation int32, shards []int32)
 	// trouble is called when the membership is in doubt, nil when it is sound.
 	trouble func(error)
+	// events is how many events a second one of our shards has of late.
+	events func(shard int32) int32
 
 	coordinator int32
 	id          string
@@ -67,6 +69,7 @@ func newMember(cluster *wire.Cluster, group, instance, topic string) *member {
 	return &member{
 		cluster: cluster, group: group, instance: instance, topic: topic,
 		coordinator: -1, generation: -1, kick: make(chan struct{}, 1), beat: make(chan struct{}),
+		events: func(int32) int32 { return 0 },
 	}
 }
 
@@ -210,7 +213,7 @@ func (m *member) join(ctx context.Context) ([]int32, error) {
 		GroupID: m.group, MemberID: m.id, GroupInstanceID: m.instance,
 		SessionTimeoutMS: int32(sessionTimeout.Milliseconds()), RebalanceTimeoutMS: int32(rebalanceTimeout.Milliseconds()),
 		ProtocolType: groupProtocolType,
-		Protocols:    []joingroup.RequestProtocol{{Name: groupProtocol, Metadata: encodeClaim(m.topic, m.generation, m.owned)}},
+		Protocols:    []joingroup.RequestProtocol{{Name: groupProtocol, Metadata: encodeClaim(m.topic, m.generation, m.owned, m.events)}},
 	})
 	if err != nil {
 		if m.id == "" {

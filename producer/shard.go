@@ -43,7 +43,8 @@ type shard struct {
 	serve   func(context.Context, *Session)
 	state   func(ShardState, error)
 	relearn func(context.Context) // asks for the topics' limits again
-	doubt   error                 // why the last session ended, until something is committed
+	traffic *traffic
+	doubt   error // why the last session ended, until something is committed
 	log     zerolog.Logger
 	metrics *Metrics
 }

@@ -105,7 +105,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 			Topics:         Topics(cfg),
 			Compression:    codec,
 			CommitInterval: cfg.CommitInterval,
-			Weight:         s.weight,
+			Connectors:     s.perShard,
 			Serve:          s.serve,
 			Partitions:     func(shards int32) { s.setShards(shards) },
 		},
@@ -191,8 +191,8 @@ func (s *Service) setShards(n int32) {
 	s.settings.shards = n
 }
 
-// weight counts the connectors of each shard.
-func (s *Service) weight() map[int32]int {
+// perShard counts the connectors of each shard.
+func (s *Service) perShard() map[int32]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := map[int32]int{}
