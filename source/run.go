@@ -12,8 +12,9 @@ import (
 const (
 	// maxPages bounds a run: no account has 100 million new events.
 	maxPages = 100_000
-	// maxEmpty bounds the empty pages in a row that still carry a cursor.
-	maxEmpty = 10
+	// maxEmpty is how many empty pages in a row end a run although they carry a
+	// cursor: one alone may hide what comes after it.
+	maxEmpty = 2
 )
 
 var hashSeed = maphash.MakeSeed()
@@ -93,7 +94,6 @@ func (s *session) runTail(ctx context.Context) (*run, error) {
 var (
 	errOtherAccount = errors.New("the credentials belong to another account than the connector's offset")
 	errCursor       = errors.New("a cursor came again")
-	errEmpty        = errors.New("too many empty pages with a cursor")
 	errPages        = errors.New("too many pages")
 )
 
@@ -128,24 +128,22 @@ func (r *run) next(page *Page) (further bool, broken error) {
 	r.pages++
 	if page.Len() > 0 {
 		r.empty = 0
-	} else {
-		r.empty++
+	} else if r.empty++; r.empty >= maxEmpty {
+		page.Next = ""
 	}
 	if page.Next == "" {
 		return false, nil
 	}
 	h := maphash.String(hashSeed, page.Next)
-	if _, seen := r.cursors[h]; seen {
+	// The cursor of an empty page may well be the one that was asked with.
+	if _, seen := r.cursors[h]; seen && r.empty == 0 {
 		return false, listingError(errCursor)
 	}
 	if r.cursors == nil {
 		r.cursors = make(map[uint64]struct{})
 	}
 	r.cursors[h] = struct{}{}
-	switch {
-	case r.empty >= maxEmpty:
-		return false, listingError(errEmpty)
-	case r.pages >= maxPages:
+	if r.pages >= maxPages {
 		return false, listingError(errPages)
 	}
 	return true, nil

@@ -226,13 +226,18 @@ func decodePage(body []byte) (source.Page, fault, error) {
 	return p, fault{}, nil
 }
 
-// nextCursor decides whether a page follows. An empty page ends a run whatever
-// it says (a last page with a cursor is on record). Else next_link decides, and
-// a missing one is not taken for null: that would turn "unknown" into "no more".
+// nextCursor decides whether a page follows. next_link decides, and a missing
+// one is not taken for null: that would turn "unknown" into "no more". Only on an
+// empty page is it: there is nothing on it that could be lost.
 func nextCursor(pagination []byte, empty bool) (string, error) {
-	if empty {
-		return "", nil
+	next, err := followingCursor(pagination)
+	if err != nil && empty {
+		return "", nil //nolint:nilerr // an empty page without a usable cursor is the last
 	}
+	return next, err
+}
+
+func followingCursor(pagination []byte) (string, error) {
 	var p struct {
 		Next  json.RawMessage `json:"next_link"`
 		After json.RawMessage `json:"after_cursor"`

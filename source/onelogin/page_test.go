@@ -142,7 +142,9 @@ func TestDecodePageWhole(t *testing.T) {
 	}{
 		{name: "more", body: ok, next: "c2"},
 		{name: "last", body: body(lastPage, event(1))},
-		{name: "empty with cursor and link", body: body(morePage)},
+		{name: "empty with cursor and link", body: body(morePage), next: "c2"},
+		{name: "empty, the last with a cursor", body: body(`{"after_cursor":"c2","next_link":null}`)},
+		{name: "empty, link without cursor", body: body(`{"after_cursor":null,"next_link":"/x"}`)},
 		{name: "empty without pagination", body: `{"data":[]}`},
 		{name: "no status", body: `{"data":[],"pagination":` + lastPage + `}`},
 		{name: "pagination after data", body: `{"data":[` + event(1) + `],"pagination":` + morePage + `}`, next: "c2"},
