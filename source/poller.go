@@ -68,8 +68,12 @@ func (c *clock) learn(server, at time.Time) {
 // now is the server's time if it ever told us, else ours.
 func (c *clock) now() time.Time { return c.at(time.Now()) }
 
-// at turns a time by our clock into one by the server's.
-func (c *clock) at(t time.Time) time.Time { return t.Round(0).Add(c.skew).UTC() }
+// at turns a time by our clock into one by the server's. It goes by how long ago
+// t was: our clock may have been set since.
+func (c *clock) at(t time.Time) time.Time {
+	now := time.Now()
+	return now.Round(0).Add(c.skew).Add(t.Sub(now)).UTC()
+}
 
 // ours turns a time by the server's clock into one by ours.
 func (c *clock) ours(t time.Time) time.Time { return t.Add(-c.skew) }

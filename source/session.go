@@ -85,12 +85,10 @@ func newSession(p *Poller, set Settings, st State, sink Sink) *session {
 	s.win = newWindow(s.off.WindowStart, st.Minutes)
 	s.known = newRecent(deepEvents(p.limit), &s.win, s.off.Through)
 	// The last sweep began about when the position was a window ahead of what
-	// it completed.
-	swept := p.clock.ours(s.off.CompleteThrough.Add(set.SweepWindow))
-	if now := time.Now(); swept.After(now) {
-		swept = now
-	}
-	s.lastSweep = swept
+	// it completed. Kept as an age, so that setting our clock does not move it.
+	now := time.Now()
+	age := now.Sub(p.clock.ours(s.off.CompleteThrough.Add(set.SweepWindow)))
+	s.lastSweep = now.Add(-max(age, 0))
 	return s
 }
 
