@@ -1,0 +1,198 @@
+package source
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// A quiet tenant's polls cover the window: no sweep is needed, and a late event
+// is found at the next poll.
+func TestFreeOverlapFindsLateEvents(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		now := time.Now().UTC()
+		g.api.add(series(now.Add(-time.Hour), 1, 60, time.Minute)...)
+		g.api.add(happening{id: 500, created: now.Add(-10 * time.Minute), visible: now.Add(time.Minute)})
+		g.start()
+		g.pause(90 * time.Second)
+		if !g.topic.late[500] {
+			t.Error("the late event was not found, or is not marked late")
+		}
+		g.pause(30 * time.Minute)
+		_ = g.end()
+		for _, q := range g.api.queries {
+			if q.Cursor != "" || !q.Until.IsZero() {
+				t.Errorf("more than one request per poll: %+v", q)
+			}
+		}
+		if got := value(t, g.poller.Metrics.lateness); got != 1 {
+			t.Errorf("lateness was measured %v times, want once", got)
+		}
+	})
+}
+
+// A poll reads again no more known events than half a page holds.
+func TestOverlapIsHalfAPage(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.poller.PageSize = 50
+		now := time.Now().UTC()
+		g.api.add(series(now.Add(-time.Hour), 1, 7200, time.Second)...)
+		g.start()
+		g.pause(10 * time.Minute)
+		first := len(g.api.queries)
+		g.pause(time.Minute)
+		for _, q := range g.api.queries[first:] {
+			if !q.Until.IsZero() {
+				continue // a sweep
+			}
+			if q.Cursor != "" {
+				t.Errorf("a poll needed a further page: %+v", q)
+			}
+			if back := time.Since(q.Since); back < 20*time.Second || back > 125*time.Second {
+				t.Errorf("asked since %v before, want about the last 25 events, or 45 now and then", back)
+			}
+		}
+		_ = g.end()
+	})
+}
+
+// An event late by 30 s is found within half a minute though 20 events a second
+// came after it: it does not wait for the sweep.
+func TestDeepPollFindsLateEventsOfABusyTenant(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		now := time.Now().UTC()
+		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+		g.poller.PageSize = 1000
+		g.poller.SweepEvery = 14 * time.Minute
+		g.api.add(series(now.Add(-10*time.Minute), 1, 20*60*20, 50*time.Millisecond)...)
+		late := happening{id: 100_000, created: now.Add(2*time.Minute + time.Millisecond), visible: now.Add(2*time.Minute + 30*time.Second)}
+		g.api.add(late)
+		g.start()
+		g.pause(3 * time.Minute)
+		if !g.topic.late[late.id] {
+			t.Error("the late event was not found, or is not marked late")
+		}
+		_ = g.end()
+	})
+}
+
+// What came late just before a tenant went quiet does not wait for the next
+// sweep either.
+func TestQuietTenantIsSweptEarly(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		now := time.Now().UTC()
+		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+		g.poller.PageSize = 50
+		g.poller.SweepEvery = 14 * time.Minute
+		g.api.add(series(now.Add(-10*time.Minute), 1, 20*60*11, 50*time.Millisecond)...) // until a minute from now
+		late := happening{id: 100_000, created: now.Add(31 * time.Second), visible: now.Add(61 * time.Second)}
+		g.api.add(late)
+		g.start()
+		g.pause(3 * time.Minute)
+		if !g.topic.late[late.id] {
+			t.Error("the late event was not found, or is not marked late")
+		}
+		_ = g.end()
+	})
+}
+
+func TestSweepFindsLateEventsOfABusyTenant(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		now := time.Now().UTC()
+		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+		g.poller.PageSize = 100
+		g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
+		late := happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
+		g.api.add(late)
+		var gaps []time.Duration
+		last := now
+		g.api.latency = func() time.Duration { return 200 * time.Millisecond }
+		g.api.after = func(q Query, _ *Page) {
+			if q.Until.IsZero() && q.Cursor == "" {
+				gaps = append(gaps, time.Since(last))
+				last = time.Now()
+			}
+		}
+		g.start()
+		g.pause(30 * time.Minute)
+		_ = g.end()
+		if !g.topic.late[late.id] {
+			t.Error("the late event was not found, or is not marked late")
+		}
+		swept := 0
+		for _, q := range g.api.queries {
+			if !q.Until.IsZero() {
+				swept++
+			}
+		}
+		if swept < 50 {
+			t.Errorf("only %d pages were swept", swept)
+		}
+		for _, gap := range gaps[len(gaps)/3:] {
+			if gap > 2*time.Second+500*time.Millisecond {
+				t.Errorf("a sweep held the tail back for %v", gap)
+			}
+		}
+		if age := time.Since(g.topic.last.CompleteThrough); age > 21*time.Minute {
+			t.Errorf("complete_through is %v old", age)
+		}
+	})
+}
+
+// What appeared late while the process was down is found however quickly the
+// position moves on afterwards.
+func TestLateEventsOfAGapAreFound(t *testing.T) {
+	for _, down := range []time.Duration{20 * time.Minute, 3 * time.Hour, 40 * time.Hour} {
+		within(t, func(t *testing.T, g *rig) {
+			g.poller.StartFrom = StartFrom{Ago: time.Hour}
+			g.poller.PageSize = 50
+			g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+			now := time.Now().UTC()
+			g.api.add(series(now.Add(-time.Hour), 1, int((down+2*time.Hour)/(5*time.Second)), 5*time.Second)...)
+			late := happening{id: 1_000_000, created: now.Add(55 * time.Second), visible: now.Add(8 * time.Minute)}
+			g.api.add(late)
+			g.during(time.Minute)
+			g.pause(down)
+			g.during(20 * time.Minute)
+			if g.topic.count[late.id] != 1 {
+				t.Errorf("down for %v: the late event was not found", down)
+			}
+		})
+	}
+}
+
+// hiccup makes the first page of a run empty, with a cursor to what was on it.
+func (a *fakeAPI) hiccup(q Query, p *Page, n int) {
+	p.Events, p.Next = nil, fmt.Sprintf("0@empty%d", n)
+	q.Cursor = ""
+	a.frozen[p.Next] = q
+}
+
+// An empty page in a sweep would otherwise count as the whole window, and
+// complete_through would pass what the sweep has not seen.
+func TestAnEmptyPageDoesNotEndASweep(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		now := time.Now().UTC()
+		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+		g.poller.PageSize = 100
+		g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
+		late := happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
+		g.api.add(late)
+		hits := 0
+		g.api.after = func(q Query, p *Page) {
+			if !q.Until.IsZero() && q.Cursor == "" && p.Next != "" {
+				hits++
+				g.api.hiccup(q, p, hits)
+			}
+		}
+		g.start()
+		g.pause(30 * time.Minute)
+		_ = g.end()
+		if !g.topic.late[late.id] {
+			t.Error("the late event was not found, or is not marked late")
+		}
+		if hits == 0 {
+			t.Error("no sweep met an empty page: no data")
+		}
+	})
+}

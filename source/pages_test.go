@@ -1,0 +1,193 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"onelogin-kafka/schemas"
+)
+
+// Catching up must not re-read: the first run counts as its own sweep.
+func TestCatchUpReadsEachPageOnce(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+		g.api.add(series(time.Now().Add(-20*time.Hour), 1, 36_000, 2*time.Second)...)
+		g.during(time.Second)
+		g.wantPublished(36_000)
+		if g.api.calls > 40 {
+			t.Errorf("%d calls for 36 pages", g.api.calls)
+		}
+	})
+}
+
+// The next page is asked for while a batch waits to be taken.
+func TestNextPageIsFetchedDuringOffer(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.poller.PageSize = 10
+		g.api.latency = func() time.Duration { return time.Second }
+		g.sink.room = 1
+		g.sink.delay = func() time.Duration { return time.Second }
+		g.api.add(series(time.Now().Add(-time.Hour), 1, 100, time.Second)...)
+		g.during(13 * time.Second)
+		g.wantPublished(100)
+	})
+}
+
+func TestDeadLettersAreSentOnce(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.api.malformed = [][]byte{[]byte(`{"id":"x"}`), []byte(`7`)}
+		g.api.add(series(time.Now().Add(-time.Minute), 1, 3, time.Second)...)
+		g.during(10 * time.Minute)
+		want := [][]byte{[]byte(`{"id":"x"}`), []byte(`7`)}
+		if diff := cmp.Diff(want, g.topic.dead); diff != "" {
+			t.Errorf("dead letters (-want +got):\n%s", diff)
+		}
+		if got := value(t, g.poller.Metrics.deadLetters); got != 2 {
+			t.Errorf("metric says %v dead letters", got)
+		}
+		g.wantPublished(3)
+	})
+}
+
+func TestRepeatedCursorEndsTheRun(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		hits := 0
+		g.api.frozen = map[string]Query{}
+		g.api.add(series(time.Now().Add(-time.Minute), 1, 3, time.Second)...)
+		g.api.after = func(q Query, p *Page) {
+			hits++
+			p.Next = fmt.Sprintf("0@same%d", hits%2)
+			q.Cursor = ""
+			g.api.frozen[p.Next] = q
+		}
+		g.start()
+		g.pause(time.Minute)
+		g.wantPublished(3)
+		st := g.wantState(schemas.StateFailing)
+		if st.Message != "Log listing error" || hits > 60 {
+			t.Errorf("%q after %d calls", st.Message, hits)
+		}
+		g.api.mu.Lock()
+		g.api.after = nil
+		g.api.mu.Unlock()
+		g.pause(time.Minute)
+		g.wantState(schemas.StateActive)
+		_ = g.end()
+	})
+}
+
+// One empty page that carries a cursor does not hide what comes after it; two in
+// a row are the end of what there is.
+func TestEmptyPagesWithACursor(t *testing.T) {
+	for empties, want := range map[int]int{1: 3, 1000: 0} {
+		within(t, func(t *testing.T, g *rig) {
+			g.api.frozen = map[string]Query{}
+			g.api.add(series(time.Now().Add(-time.Minute), 1, 3, time.Second)...)
+			n := 0
+			g.api.after = func(q Query, p *Page) {
+				if n++; n%(empties+1) != 0 {
+					g.api.hiccup(q, p, n)
+				}
+			}
+			g.start()
+			g.pause(time.Second)
+			g.wantPublished(want)
+			g.wantState(schemas.StateActive)
+			if g.api.calls != 2 {
+				t.Errorf("%d calls for one poll, want 2", g.api.calls)
+			}
+			_ = g.end()
+		})
+	}
+}
+
+// Newest first is not what was asked for, but must not lose anything either.
+func TestDescendingPages(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.poller.PageSize = 10
+		g.api.descend = true
+		from := time.Now().Add(-time.Hour)
+		g.api.add(series(from, 1, 35, time.Minute)...)
+		g.api.fault = func(_ int, q Query) error {
+			if q.Cursor != "" {
+				return &APIError{Kind: Forbidden, Stage: "Fetch Logs", Message: "x"}
+			}
+			return nil
+		}
+		start := time.Now().Add(-24 * time.Hour)
+		g.during(time.Second)
+		if got := g.topic.last.Through; !got.Equal(start) {
+			t.Errorf("through is %v in the middle of a descending run, want the start %v", got, start)
+		}
+		g.api.fault = nil
+		g.during(time.Minute)
+		g.wantPublished(35)
+		if got := strings.Count(g.log.String(), "do not ascend"); got != 1 {
+			t.Errorf("said %d times that events do not ascend, want once", got)
+		}
+	})
+}
+
+func TestIntervalAdapts(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		now := time.Now().UTC()
+		g.api.add(series(now, 1, 60, time.Second)...)
+		var at []time.Duration
+		g.api.fault = func(int, Query) error { at = append(at, time.Since(now)); return nil }
+		g.during(4 * time.Minute)
+		busy, idle := 0, 0
+		for i := 1; i < len(at); i++ {
+			gap := at[i] - at[i-1]
+			switch {
+			case at[i] < 55*time.Second:
+				busy++
+				if gap > 2*time.Second || gap < 1900*time.Millisecond {
+					t.Errorf("gap %v while events come", gap)
+				}
+			case at[i] > 3*time.Minute:
+				idle++
+				if gap > 30*time.Second || gap < 28*time.Second {
+					t.Errorf("gap %v when idle", gap)
+				}
+			}
+		}
+		if busy < 20 || idle < 1 {
+			t.Errorf("%d busy and %d idle polls", busy, idle)
+		}
+	})
+}
+
+func TestPageSizeAuto(t *testing.T) {
+	for name, set := range map[string]func(a *fakeAPI){
+		"refused": func(a *fakeAPI) { a.maxLimit = 50 },
+		"clamped": func(a *fakeAPI) { a.clamp = 50 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			within(t, func(t *testing.T, g *rig) {
+				set(g.api)
+				g.api.add(series(time.Now().Add(-time.Hour), 1, 175, time.Second)...)
+				g.during(10 * time.Second)
+				g.wantPublished(175)
+				g.wantState(schemas.StateActive)
+				g.during(10 * time.Second)
+				if q := g.api.queries; q[0].Limit != 1000 || q[len(q)-1].Limit != 50 {
+					t.Errorf("asked for %d first and %d last", q[0].Limit, q[len(q)-1].Limit)
+				}
+			})
+		})
+	}
+	t.Run("fixed", func(t *testing.T) {
+		within(t, func(t *testing.T, g *rig) {
+			g.api.maxLimit = 50
+			g.poller.PageSize = 100
+			g.start()
+			g.pause(time.Minute)
+			g.wantState(schemas.StateFailing)
+			_ = g.end()
+		})
+	})
+}
