@@ -221,23 +221,15 @@ func (s *Schedule) reconfigure() error {
 
 // AwaitProgress waits until every tenant has published something new.
 func (s *Schedule) AwaitProgress() error {
-	before := map[string]int64{}
-	for _, c := range s.w.Judged().Connectors {
-		before[c.Name] = c.Published
-	}
+	before := s.w.published()
 	began := time.Now()
 	for {
-		stuck := ""
-		for _, c := range s.w.Judged().Connectors {
-			if c.Published <= before[c.Name] {
-				stuck = c.Name
-			}
-		}
+		stuck := s.w.silent(before)
 		switch {
-		case stuck == "":
+		case len(stuck) == 0:
 			return nil
 		case time.Since(began) > s.Resume:
-			return fmt.Errorf("%s does not get on within %s of healing", stuck, s.Resume)
+			return fmt.Errorf("%v do not get on within %s of healing", stuck, s.Resume)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
