@@ -30,8 +30,23 @@ type gatherer struct {
 	// next is encoded while the transaction before it is on its way.
 	next     *parcel
 	inFlight []*offer
-	result   chan error // not nil while a transaction is in flight
-	began    time.Time  // when the last transaction was begun
+	result   chan error    // not nil while a transaction is in flight
+	began    time.Time     // when the last transaction was begun
+	took     time.Duration // a transaction of late, on average
+}
+
+// A shard spends at most a third of its time in small transactions. Where Kafka
+// is slow that is less than one per commit interval: more of them would only
+// make it slower for everybody. mostSlower bounds how many intervals are waited.
+const (
+	slower     = 3
+	mostSlower = 4
+)
+
+// interval is the least time between the beginnings of two transactions.
+func (g *gatherer) interval() time.Duration {
+	least := g.shard.writer.commitInterval
+	return min(max(least, slower*g.took), mostSlower*least)
 }
 
 // loop runs until ctx ends and everything handed on is committed, or until the
@@ -46,7 +61,7 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 		}
 	}()
 	for {
-		if g.next == nil && g.full() {
+		if g.next == nil && (g.count >= aheadRecords || g.bytes >= aheadBytes) {
 			g.prepare(ctx)
 		}
 		if g.result == nil {
@@ -118,7 +133,7 @@ func (g *gatherer) due() (time.Duration, bool) {
 	case g.next != nil || g.full():
 		return 0, true
 	case g.count > 0:
-		return time.Until(g.began.Add(g.shard.writer.commitInterval)), true
+		return time.Until(g.began.Add(g.interval())), true
 	case len(g.notes) > 0:
 		return time.Until(g.noted.Add(noteDelay)), true
 	}
@@ -198,7 +213,8 @@ func (p *parcel) write(ctx context.Context, txn *transactor) error {
 func (g *gatherer) take() ([]*offer, []*schemas.Record) {
 	var offers []*offer
 	count, size := 0, 0
-	for len(g.turn) > 0 && count < mostRecords && size < mostBytes {
+	most, mostSize := g.shard.most()
+	for len(g.turn) > 0 && count < most && size < mostSize {
 		name := g.turn[0]
 		g.turn = g.turn[1:]
 		o := g.queues[name][0]
@@ -252,7 +268,9 @@ func joined(offers []*offer, size int) []*schemas.Record {
 // committed. Any error ends the session.
 func (g *gatherer) finish(err error) error {
 	g.result = nil
-	g.shard.metrics.transaction(g.shard.index, time.Since(g.began), g.inFlight, err)
+	took := time.Since(g.began)
+	g.took += (took - g.took) / 8
+	g.shard.metrics.transaction(g.shard.index, took, g.inFlight, err)
 	if err != nil {
 		return err
 	}

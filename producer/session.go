@@ -16,8 +16,8 @@ import (
 // keys, values and headers. They make Offer wait, so that a source can run
 // ahead of Kafka, but not without end.
 const (
-	connectorBytes = 12 << 20
-	shardBytes     = 24 << 20
+	connectorBytes = 24 << 20
+	shardBytes     = 36 << 20
 )
 
 // Session is the time from one take-over of a shard to the first doubt. What

@@ -14,12 +14,16 @@ import (
 
 // A batch is full at either bound, and is then begun without waiting for the
 // commit interval. A transaction takes what has gathered meanwhile, up to the
-// larger bounds.
+// larger bounds: the fewer transactions a backlog takes, the less Kafka has to
+// do for it. So much is encoded while another transaction is in flight only when
+// it will not grow much more.
 const (
-	fullRecords = 1000
-	fullBytes   = 1 << 20
-	mostRecords = 8000
-	mostBytes   = 8 << 20
+	fullRecords  = 1000
+	fullBytes    = 1 << 20
+	aheadRecords = 8000
+	aheadBytes   = 10 << 20
+	mostRecords  = 12000
+	mostBytes    = 14 << 20
 )
 
 // transactionTimeout is short, since an open transaction of a dead owner holds
@@ -44,6 +48,7 @@ type shard struct {
 	state   func(ShardState, error)
 	relearn func(context.Context) // asks for the topics' limits again
 	traffic *traffic
+	halved  int   // how often the bounds of a transaction are halved
 	doubt   error // why the last session ended, until something is committed
 	log     zerolog.Logger
 	metrics *Metrics
@@ -69,8 +74,17 @@ var shardStates = [...]string{"taking_over", "serving", "recovering", "released"
 // String returns the state as it appears in logs and metrics.
 func (s ShardState) String() string { return shardStates[s] }
 
+// most returns the bounds of a transaction in records and bytes. They are halved
+// when one was not committed in time, so that a slow cluster is not given the
+// same again and again.
+func (s *shard) most() (records, bytes int) { return mostRecords >> s.halved, mostBytes >> s.halved }
+
+// mostHalved is where the bounds are about those of a full batch.
+const mostHalved = 4
+
 // proven notes that the shard works again.
 func (s *shard) proven() {
+	s.halved = max(s.halved-1, 0)
 	if s.doubt != nil {
 		s.doubt = nil
 		s.state(Serving, nil)
@@ -94,6 +108,9 @@ func (s *shard) run(ctx context.Context) {
 		s.doubt = err
 		s.state(Recovering, err)
 		s.metrics.recovery(s.index, err)
+		if served > 0 && unknown(err) {
+			s.halved = min(s.halved+1, mostHalved)
+		}
 		if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidTimestamp) {
 			// The limits are others than when we asked; the next session keeps to
 			// them, and only the connector that the record belongs to waits.
