@@ -154,18 +154,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.format(ctx); err != nil {
 		return err
 	}
-	var wg sync.WaitGroup
-	failed := make([]error, len(c.nodes))
-	for i, n := range c.nodes {
-		wg.Go(func() { failed[i] = n.Start() })
-	}
-	wg.Wait()
-	if err := errors.Join(failed...); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
-	defer cancel()
-	return c.WaitReady(ctx)
+	return c.StartAll(ctx)
 }
 
 // prepare makes the data folder, takes the ports and writes what the nodes read.
@@ -212,19 +201,39 @@ func (c *Cluster) format(ctx context.Context) error {
 	id := make([]byte, 16)
 	rand.Read(id)
 	id[0] &= 0x7f // a leading '-' would be read as an option
+	return c.each(func(n *Node) error {
+		args := append([]string{"format", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", n.config()}, c.scram()...)
+		if out, err := c.Run(ctx, "kafka.tools.StorageTool", args...); err != nil {
+			return fmt.Errorf("formatting node %d: %w\n%s", n.ID, err, lastLines([]byte(out), 20))
+		}
+		return nil
+	})
+}
+
+// each does something with every node, side by side.
+func (c *Cluster) each(do func(*Node) error) error {
 	var wg sync.WaitGroup
 	failed := make([]error, len(c.nodes))
 	for i, n := range c.nodes {
-		args := append([]string{"format", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", n.config()}, c.scram()...)
-		wg.Go(func() {
-			if out, err := c.Run(ctx, "kafka.tools.StorageTool", args...); err != nil {
-				failed[i] = fmt.Errorf("formatting node %d: %w\n%s", n.ID, err, lastLines([]byte(out), 20))
-			}
-		})
+		wg.Go(func() { failed[i] = do(n) })
 	}
 	wg.Wait()
 	return errors.Join(failed...)
 }
+
+// StartAll starts every node and returns when the cluster can be used, see WaitReady. One node alone has no quorum and would not
+// get as far as listening, so they start side by side.
+func (c *Cluster) StartAll(ctx context.Context) error {
+	if err := c.each((*Node).Start); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	return c.WaitReady(ctx)
+}
+
+// KillAll kills every node at once, as a power cut does.
+func (c *Cluster) KillAll() error { return c.each((*Node).Kill) }
 
 // Close kills the nodes and removes their data.
 func (c *Cluster) Close() error {

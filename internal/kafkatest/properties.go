@@ -17,11 +17,7 @@ appender.out.layout.pattern=[%d] %p %m (%c{1})%n
 
 // properties is one node's configuration. Values of Extra come last: in a Java properties file the last one wins.
 func (c *Cluster) properties(n *Node) string {
-	rf := min(len(c.nodes), 3)
-	isr := 1
-	if rf == 3 {
-		isr = 2
-	}
+	rf, isr := min(len(c.nodes), 3), c.inSync()
 	var voters, listen, advertised []string
 	for _, other := range c.nodes {
 		voters = append(voters, fmt.Sprintf("%d@%s", other.ID, local(other.controller)))
@@ -74,6 +70,14 @@ func (c *Cluster) properties(n *Node) string {
 		set(key, c.opts.Extra[key])
 	}
 	return b.String()
+}
+
+// inSync is how many replicas must be in sync before anything can be written.
+func (c *Cluster) inSync() int {
+	if len(c.nodes) >= 3 {
+		return 2
+	}
+	return 1
 }
 
 // security is the configuration of the listeners TLS and SASL.

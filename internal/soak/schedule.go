@@ -1,11 +1,13 @@
 package soak
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"onelogin-kafka/internal/audit"
 	"onelogin-kafka/internal/faultproxy"
 )
 
@@ -47,6 +49,8 @@ var actions = []action{
 	{"leave", (*Schedule).leave},
 	{"broker_kill", (*Schedule).brokerKill},
 	{"broker_pause", (*Schedule).brokerPause},
+	{"coordinator_pause", (*Schedule).coordinatorPause},
+	{"cluster_kill", (*Schedule).clusterKill},
 	{"cut_connections", (*Schedule).cut},
 	{"partition", (*Schedule).partition},
 	{"lose_answers", (*Schedule).loseAnswers},
@@ -174,6 +178,31 @@ func (s *Schedule) brokerPause() error {
 	return n.Resume()
 }
 
+// coordinatorPause hits the one broker that every instance's heartbeats go to.
+func (s *Schedule) coordinatorPause() error {
+	ctx, cancel := context.WithTimeout(s.w.tb.Context(), 10*time.Second)
+	defer cancel()
+	n, err := s.w.plan.Cluster.GroupCoordinator(ctx, s.w.name)
+	if err != nil {
+		return err
+	}
+	if err := n.Pause(); err != nil {
+		return err
+	}
+	s.rest(500*time.Millisecond, 12*time.Second)
+	return n.Resume()
+}
+
+// clusterKill ends every broker at once, for longer than a transaction may stay
+// open (10 s). It is healed when Kafka can be used again.
+func (s *Schedule) clusterKill() error {
+	if err := s.w.plan.Cluster.KillAll(); err != nil {
+		return err
+	}
+	s.rest(11*time.Second, 16*time.Second)
+	return s.w.plan.Cluster.StartAll(s.w.tb.Context())
+}
+
 // cut closes all connections of one instance at once.
 func (s *Schedule) cut() error {
 	in := s.pick()
@@ -220,17 +249,46 @@ func (s *Schedule) reconfigure() error {
 }
 
 // AwaitProgress waits until every tenant has published something new.
-func (s *Schedule) AwaitProgress() error {
-	before := s.w.published()
-	began := time.Now()
+func (s *Schedule) AwaitProgress() error { return s.w.AwaitProgress(s.Resume) }
+
+// AwaitProgress waits until every tenant has published something new. What the
+// auditor's next report has may be from before the call: it is not new.
+func (w *World) AwaitProgress(patience time.Duration) error {
+	began, last := time.Now(), w.Judged()
+	var before map[string]int64
 	for {
-		stuck := s.w.silent(before)
+		stuck := "the auditor"
+		if r := w.Judged(); before != nil {
+			stuck = w.stuck(before, r)
+		} else if r != last {
+			before = published(r)
+		}
 		switch {
-		case len(stuck) == 0:
+		case stuck == "":
 			return nil
-		case time.Since(began) > s.Resume:
-			return fmt.Errorf("%v do not get on within %s of healing", stuck, s.Resume)
+		case time.Since(began) > patience:
+			return fmt.Errorf("%s does not get on within %s of healing", stuck, patience)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// stuck names a tenant that has published no more than before, if there is one.
+func (w *World) stuck(before map[string]int64, r *audit.Report) string {
+	now := published(r)
+	for _, t := range w.Sim.Tenants() {
+		if now[t.Name] <= before[t.Name] {
+			return t.Name
+		}
+	}
+	return ""
+}
+
+// published is how many events of each tenant the auditor has seen.
+func published(r *audit.Report) map[string]int64 {
+	events := map[string]int64{}
+	for _, c := range r.Connectors {
+		events[c.Name] = c.Published
+	}
+	return events
 }
