@@ -33,6 +33,20 @@ func number(tb testing.TB, name string, otherwise int) int {
 	return n
 }
 
+// duration reads a length of time from the environment, as number does.
+func duration(tb testing.TB, name string, otherwise time.Duration) time.Duration {
+	tb.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		tb.Fatalf("%s=%s: %v", name, v, err)
+	}
+	return d
+}
+
 // seed is printed, and can be given again.
 func seed(tb testing.TB) uint64 {
 	tb.Helper()

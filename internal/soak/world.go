@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,6 +43,9 @@ type Plan struct {
 	Config string
 	// Key is the key strategy the auditor expects; empty = tenant.
 	Key string
+	// Patience is how long the auditor bears that nothing can be read; 0 = its
+	// own.
+	Patience time.Duration
 }
 
 // World is a running experiment.
@@ -250,6 +254,9 @@ func (w *World) Follow(ctx context.Context) func(patience time.Duration) *audit.
 	if err != nil {
 		w.tb.Fatal(err)
 	}
+	if w.plan.Patience > 0 {
+		reader.Patience = w.plan.Patience
+	}
 	var canaries []string
 	for _, t := range w.Sim.Tenants() {
 		canaries = append(canaries, t.ClientSecret)
@@ -344,13 +351,18 @@ func (in *Instance) get(path string, v any) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", res.StatusCode)
+		return statusError(res.StatusCode)
 	}
 	if v == nil {
 		return nil
 	}
 	return json.NewDecoder(res.Body).Decode(v)
 }
+
+// statusError is an answer of the console that is not 200.
+type statusError int
+
+func (e statusError) Error() string { return "status " + strconv.Itoa(int(e)) }
 
 // Ready tells whether the instance says that its shards are served.
 func (in *Instance) Ready() bool { return in.get("/readyz", nil) == nil }
