@@ -173,7 +173,9 @@ func (c *Cluster) prepare() error {
 	for id := 1; id <= c.opts.Nodes; id++ {
 		n := &Node{ID: id, cluster: c}
 		for _, port := range []*int{&n.plain, &n.controller, &n.behind, &n.proxied, &n.tls, &n.sasl} {
-			*port = c.ports.next()
+			if *port, err = c.ports.next(); err != nil {
+				return err
+			}
 		}
 		if c.opts.Port > 0 {
 			n.plain = c.opts.Port + id - 1
@@ -189,8 +191,8 @@ func (c *Cluster) prepare() error {
 		return fmt.Errorf("writing the log settings: %w", err)
 	}
 	for _, n := range c.nodes {
-		if err := os.WriteFile(n.config(), []byte(c.properties(n)), 0o600); err != nil {
-			return fmt.Errorf("writing the properties of node %d: %w", n.ID, err)
+		if err := n.configure(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -313,7 +315,7 @@ func (c *Cluster) Nodes() []*Node { return slices.Clone(c.nodes) }
 func (c *Cluster) Node(id int) *Node { return c.nodes[id-1] }
 
 // Brokers are the addresses of the plain listener, one a node, as are BrokersTLS and BrokersSASL of theirs.
-func (c *Cluster) Brokers() []string { return c.addrs(func(n *Node) int { return n.plain }) }
+func (c *Cluster) Brokers() []string { return c.addrs((*Node).plainPort) }
 
 // BrokersTLS are the addresses of the TLS listener.
 func (c *Cluster) BrokersTLS() []string { return c.addrs(func(n *Node) int { return n.tls }) }

@@ -144,16 +144,7 @@ func TestNodesFailOneByOne(t *testing.T) {
 		}
 	}
 
-	reader := client(t, cluster.Brokers(), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	got := map[string]int{}
-	for len(got) < len(want) {
-		fetches := reader.PollFetches(ctx(t))
-		if err := fetches.Err(); err != nil {
-			t.Fatal(err)
-		}
-		fetches.EachRecord(func(r *kgo.Record) { got[string(r.Value)]++ })
-	}
+	got := readAll(t, cluster.Brokers(), topic, len(want))
 	wanted := map[string]int{}
 	for _, v := range want {
 		wanted[v] = 1

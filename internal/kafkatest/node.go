@@ -25,19 +25,34 @@ type Node struct {
 	// ID is Kafka's node.id, from 1.
 	ID int
 
-	cluster                                       *Cluster
-	plain, controller, behind, proxied, tls, sasl int // ports
+	cluster                                *Cluster
+	controller, behind, proxied, tls, sasl int // ports
 
-	mu   sync.Mutex
-	proc *process
+	mu    sync.Mutex
+	plain int // port
+	proc  *process
 }
 
 // Addr is the node's plain listener.
-func (n *Node) Addr() string { return local(n.plain) }
+func (n *Node) Addr() string { return local(n.plainPort()) }
+
+func (n *Node) plainPort() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.plain
+}
 
 func (n *Node) data() string    { return n.cluster.path("n" + strconv.Itoa(n.ID)) }
 func (n *Node) config() string  { return n.data() + ".properties" }
 func (n *Node) logFile() string { return n.data() + ".log" }
+
+// configure writes what the node reads when it starts.
+func (n *Node) configure() error {
+	if err := os.WriteFile(n.config(), []byte(n.cluster.properties(n)), 0o600); err != nil {
+		return fmt.Errorf("writing the properties of node %d: %w", n.ID, err)
+	}
+	return nil
+}
 
 // Start starts a node that is not running and returns when it accepts connections; see Cluster.WaitReady for more.
 func (n *Node) Start() error {
@@ -110,6 +125,25 @@ func (n *Node) end(s syscall.Signal) error {
 	}
 	<-p.done
 	return nil
+}
+
+// Move stops the node and starts it again at another address of its plain listener, which is that of clients and of the other
+// brokers. Nothing listens at the old one any more. The controller's port stays, since the voters are named by it.
+func (n *Node) Move() error {
+	port, err := n.cluster.ports.next()
+	if err != nil {
+		return fmt.Errorf("moving node %d: %w", n.ID, err)
+	}
+	if err := n.Stop(); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.plain = port
+	n.mu.Unlock()
+	if err := n.configure(); err != nil {
+		return err
+	}
+	return n.Start()
 }
 
 // Pause stops the node with SIGSTOP: its connections stay open and nothing answers.

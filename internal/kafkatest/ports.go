@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -21,8 +22,11 @@ const (
 // The block lies below the range from which the kernel takes the ports of outgoing connections: a node that was killed must find
 // its port free again when it is started later.
 type ports struct {
-	base, used int
-	lock       *os.File
+	base int
+	lock *os.File
+
+	mu   sync.Mutex
+	used int
 }
 
 func reservePorts() (*ports, error) {
@@ -61,12 +65,14 @@ func blockFree(base int) bool {
 	return true
 }
 
-func (p *ports) next() int {
+func (p *ports) next() (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.used == portBlock {
-		panic("kafkatest: a cluster needs more ports than one block has")
+		return 0, errors.New("the cluster needs more ports than one block has")
 	}
 	p.used++
-	return p.base + p.used - 1
+	return p.base + p.used - 1, nil
 }
 
 func (p *ports) release() { p.lock.Close() }

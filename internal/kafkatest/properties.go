@@ -28,7 +28,8 @@ func (c *Cluster) properties(n *Node) string {
 		advertised = append(advertised, name+"://"+local(seen))
 		protocols = append(protocols, name+":"+protocol)
 	}
-	add("PLAINTEXT", "PLAINTEXT", n.plain, n.plain)
+	plain := n.plainPort()
+	add("PLAINTEXT", "PLAINTEXT", plain, plain)
 	add("PROXIED", "PLAINTEXT", n.behind, n.proxied)
 	if c.opts.TLS {
 		add("TLS", "SSL", n.tls, n.tls)
