@@ -154,6 +154,11 @@ func (s *shard) session(ctx context.Context) (served time.Duration, err error) {
 func (s *shard) takeOver(ctx context.Context) (map[string]map[string][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
 	defer cancel()
+	if s.doubt != nil {
+		// What we know of the brokers may be why the last session ended: one that
+		// is gone, or has another address now, gives no answer that says so.
+		_ = s.writer.cluster.Refresh(ctx) // what fails here fails again below
+	}
 	if err := s.confirm(ctx); err != nil {
 		return nil, fmt.Errorf("confirming ownership: %w", err)
 	}
