@@ -117,10 +117,13 @@ func (in *Instance) Run(ctx context.Context) error {
 	}
 	m.events = in.events
 	m.trouble = in.membership
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	// The shards outlive ctx until they have finished.
 	sctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	m.assigned = func(generation int32, shards []int32) { in.assign(sctx, m, generation, shards) }
+	beside.Go(func() { in.Cluster.KeepCurrent(sctx) })
 	err = m.run(ctx)
 	in.closeShards()
 	lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
@@ -130,9 +133,6 @@ func (in *Instance) Run(ctx context.Context) error {
 	}
 	return err
 }
-
-// leaveTimeout bounds leaving the group.
-const leaveTimeout = 2 * time.Second
 
 // prepare finds out what the cluster can do and makes the topics, until Kafka
 // has given definite answers.

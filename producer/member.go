@@ -26,6 +26,7 @@ const (
 	rebalanceTimeout  = 8 * time.Second
 	heartbeatInterval = 300 * time.Millisecond
 	heartbeatTimeout  = 2 * time.Second
+	leaveTimeout      = 2 * time.Second
 	// maxStray bounds how often two instances of one name can fence each other
 	// before one of them ends.
 	maxStray          = 3
