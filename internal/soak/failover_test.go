@@ -79,27 +79,6 @@ func (w *World) unpolled(before map[string]int64) []string {
 	return names
 }
 
-// published is how many events of each tenant the auditor has seen committed.
-func (w *World) published() map[string]int64 {
-	n := map[string]int64{}
-	for _, c := range w.Judged().Connectors {
-		n[c.Name] = c.Published
-	}
-	return n
-}
-
-// silent names the tenants that have published nothing since before.
-func (w *World) silent(before map[string]int64) []string {
-	var names []string
-	for name, n := range w.published() {
-		if n <= before[name] {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // awaitPolls waits until every tenant was polled since before.
 func (w *World) awaitPolls(before map[string]int64, patience time.Duration) time.Duration {
 	w.tb.Helper()
@@ -175,12 +154,12 @@ func TestRestartUnderTheSameName(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(300 * time.Millisecond) // for the auditor to see what was committed before
-		before, published := w.polled(), w.published()
+		before, seen := w.polled(), published(w.Judged())
 		started := time.Now()
 		w.Start("a")
 		w.awaitPolls(before, 10*time.Second)
 		polled := time.Since(started)
-		w.Await("every tenant's events readable again", 10*time.Second, func() bool { return len(w.silent(published)) == 0 })
+		w.Await("every tenant's events readable again", 10*time.Second, func() bool { return w.stuck(seen, w.Judged()) == "" })
 		took := time.Since(started)
 		t.Logf("restarted: every tenant polled again %s after the start, its events readable after %s", polled.Round(10*time.Millisecond), took.Round(10*time.Millisecond))
 		if took > 5*time.Second {
