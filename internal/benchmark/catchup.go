@@ -116,14 +116,17 @@ func meter(party, sim *process) (s sample, err error) {
 	return s, nil
 }
 
-// race opens the gate once the party waits before it, and measures until end
-// says that it has arrived.
-func (sim *simulation) race(ctx context.Context, party *process, end func() (time.Time, error)) (sample, error) {
-	err := await(ctx, "waiting for the first request", time.Minute, party, func() (bool, error) {
-		c, err := sim.count()
-		return c.Waiting > 0, err
-	})
-	if err != nil {
+// race opens the gate once the party waits before it and all else is quiet, and
+// measures until end says that it has arrived.
+func (b *bench) race(ctx context.Context, sim *simulation, party *process, end func() (time.Time, error)) (sample, error) {
+	if err := sim.waiting(ctx, party); err != nil {
+		return sample{}, err
+	}
+	if err := b.quiet(ctx); err != nil {
+		return sample{}, err
+	}
+	// Whoever was held back for too long has given up, and asks again.
+	if err := sim.waiting(ctx, party); err != nil {
 		return sample{}, err
 	}
 	before, err := meter(party, sim.process)
@@ -151,6 +154,14 @@ func (sim *simulation) race(ctx context.Context, party *process, end func() (tim
 	return s, err
 }
 
+// waiting waits until the party stands before the gate.
+func (sim *simulation) waiting(ctx context.Context, party *process) error {
+	return await(ctx, "waiting for the first request", time.Minute, party, func() (bool, error) {
+		c, err := sim.count()
+		return c.Waiting > 0, err
+	})
+}
+
 // bareOnce and its fellows take one party through the backlog.
 func (b *bench) bareOnce(ctx context.Context, sim *simulation, role string, page int, events int64) (sample, error) {
 	if err := sim.gate(false); err != nil {
@@ -161,7 +172,7 @@ func (b *bench) bareOnce(ctx context.Context, sim *simulation, role string, page
 		return sample{}, err
 	}
 	defer p.stop()
-	return sim.race(ctx, p, func() (time.Time, error) { return finished(p, events) })
+	return b.race(ctx, sim, p, func() (time.Time, error) { return finished(p, events) })
 }
 
 // finished waits for a role's last line; the role itself lives on until it is
@@ -195,7 +206,7 @@ func (b *bench) looseOnce(ctx context.Context, sim *simulation, page int, events
 		return sample{}, err
 	}
 	defer p.stop()
-	return sim.race(ctx, p, func() (time.Time, error) { return r.wait(ctx, 10*time.Minute, p) })
+	return b.race(ctx, sim, p, func() (time.Time, error) { return r.wait(ctx, 10*time.Minute, p) })
 }
 
 func (b *bench) serviceOnce(ctx context.Context, sim *simulation, what string, page int, events int64) (sample, error) {
@@ -217,7 +228,7 @@ func (b *bench) serviceOnce(ctx context.Context, sim *simulation, what string, p
 	if err != nil {
 		return sample{}, err
 	}
-	s, err := sim.race(ctx, in.process, func() (time.Time, error) { return r.wait(ctx, 10*time.Minute, in.process) })
+	s, err := b.race(ctx, sim, in.process, func() (time.Time, error) { return r.wait(ctx, 10*time.Minute, in.process) })
 	if err != nil {
 		return s, err
 	}

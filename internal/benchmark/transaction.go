@@ -43,6 +43,9 @@ func transaction(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	defer theirs.client.Close()
+	if err := b.quiet(ctx); err != nil {
+		return nil, err
+	}
 	const block = 25
 	parties := []struct {
 		once  func(context.Context) error
