@@ -116,6 +116,23 @@ func meter(party, sim *process) (s sample, err error) {
 	return s, nil
 }
 
+// metered returns the processor times that went by during do.
+func metered(party, sim *process, do func() error) (sample, error) {
+	before, err := meter(party, sim)
+	if err != nil {
+		return before, err
+	}
+	if err := do(); err != nil {
+		return before, err
+	}
+	s, err := meter(party, sim)
+	s.cpu -= before.cpu
+	s.simulator -= before.simulator
+	s.reader -= before.reader
+	s.machine -= before.machine
+	return s, err
+}
+
 // race opens the gate once the party waits before it and all else is quiet, and
 // measures until end says that it has arrived.
 func (b *bench) race(ctx context.Context, sim *simulation, party *process, end func() (time.Time, error)) (sample, error) {
@@ -129,27 +146,19 @@ func (b *bench) race(ctx context.Context, sim *simulation, party *process, end f
 	if err := sim.waiting(ctx, party); err != nil {
 		return sample{}, err
 	}
-	before, err := meter(party, sim.process)
+	var began, at time.Time
+	s, err := metered(party, sim.process, func() (err error) {
+		began = time.Now()
+		if err := sim.gate(true); err != nil {
+			return fmt.Errorf("opening the gate: %w", err)
+		}
+		at, err = end()
+		return err
+	})
 	if err != nil {
-		return sample{}, err
-	}
-	began := time.Now()
-	if err := sim.gate(true); err != nil {
-		return sample{}, fmt.Errorf("opening the gate: %w", err)
-	}
-	at, err := end()
-	if err != nil {
-		return sample{}, err
-	}
-	s, err := meter(party, sim.process)
-	if err != nil {
-		return sample{}, err
+		return s, err
 	}
 	s.took = at.Sub(began)
-	s.cpu -= before.cpu
-	s.simulator -= before.simulator
-	s.reader -= before.reader
-	s.machine -= before.machine
 	_, s.peak, err = party.memory()
 	return s, err
 }
@@ -213,7 +222,7 @@ func (b *bench) serviceOnce(ctx context.Context, sim *simulation, what string, p
 	if err := sim.gate(false); err != nil {
 		return sample{}, err
 	}
-	in, err := b.serve(ctx, what, sim, settings{connector: fmt.Sprintf("page_size: %d\nstart_from: 48h", page)})
+	in, err := b.serve(ctx, what, sim, fmt.Sprintf("page_size: %d\nstart_from: 48h", page))
 	if err != nil {
 		return sample{}, err
 	}

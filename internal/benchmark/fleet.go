@@ -2,9 +2,7 @@ package benchmark
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"onelogin-kafka/source/onelogin/simulator"
@@ -25,123 +23,6 @@ func fleet(n int, rate float64) simulator.Config {
 		})
 	}
 	return c
-}
-
-func latency(ctx context.Context, b *bench) ([]Result, error) {
-	return b.steady(ctx, "latency", orDefault(b.connectors, 100), 1100*time.Millisecond, 2200*time.Millisecond)
-}
-
-func thousand(ctx context.Context, b *bench) ([]Result, error) {
-	return b.steady(ctx, "thousand", orDefault(b.connectors, 1000), 0, 2500*time.Millisecond)
-}
-
-// steady measures how long events take from visible to readable while
-// connectors have one a second each. A p50 of 0 is no target.
-func (b *bench) steady(ctx context.Context, name string, connectors int, p50, p99 time.Duration) ([]Result, error) {
-	period := orDefault(b.period, 2*time.Minute)
-	sim, err := b.simulate(fleet(connectors, 1))
-	if err != nil {
-		return nil, err
-	}
-	defer sim.stop()
-	in, err := b.serve(ctx, name, sim, settings{connector: "start_from: now\npoll: {min: 2s, max: 30s}"})
-	if err != nil {
-		return nil, err
-	}
-	defer b.deleteTopics(ctx, in.topics.all()...)
-	defer in.stop()
-	reader, err := b.follow(in.topics.events, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer reader.close()
-	b.say("%d connectors are being started", connectors)
-	if err := b.allPolled(ctx, sim, in, connectors); err != nil {
-		return nil, err
-	}
-	if err := rest(ctx, in.process, 30*time.Second); err != nil {
-		return nil, err
-	}
-	b.say("measuring for %s", period)
-	before, err := meter(in.process, sim.process)
-	if err != nil {
-		return nil, err
-	}
-	from := time.Now()
-	if err := rest(ctx, in.process, period); err != nil {
-		return nil, err
-	}
-	after, err := meter(in.process, sim.process)
-	if err != nil {
-		return nil, err
-	}
-	until := time.Now()
-	now, peak, err := in.memory()
-	if err != nil {
-		return nil, err
-	}
-	// What became visible at the end has not been readable yet.
-	if err := rest(ctx, in.process, 10*time.Second); err != nil {
-		return nil, err
-	}
-	waits, missing, err := sim.waits(reader, from, until)
-	if err != nil {
-		return nil, err
-	}
-	if missing > 0 || reader.duplicates() > 0 {
-		return nil, fmt.Errorf("%d of %d events are missing, %d are there twice", missing, len(waits)+missing, reader.duplicates())
-	}
-	if len(waits) == 0 {
-		return nil, errors.New("no events")
-	}
-	share := func(a, b time.Duration) float64 { return 100 * float64(a-b) / float64(until.Sub(from)) }
-	at := func(q float64) float64 { return waits[int(q*float64(len(waits)-1))].Seconds() * 1000 }
-	r := Result{Name: name, Title: fmt.Sprintf("Latency: %s connectors, 1 event/s each, poll.min 2 s, %s", thousands(int64(connectors)), period)}
-	if p50 > 0 {
-		r.add("visible to readable, p50", at(0.5), "ms", fmt.Sprintf("≤ %d", p50.Milliseconds()), at(0.5) <= float64(p50.Milliseconds()))
-	} else {
-		r.note("visible to readable, p50", at(0.5), "ms")
-	}
-	r.add("visible to readable, p99", at(0.99), "ms", fmt.Sprintf("≤ %d", p99.Milliseconds()), at(0.99) <= float64(p99.Milliseconds()))
-	r.note("visible to readable, most", at(1), "ms")
-	cpu := share(after.cpu, before.cpu)
-	if connectors <= 100 {
-		r.add("CPU of the service", cpu, "% of a core", "< 10", cpu < 10)
-	} else {
-		r.note("CPU of the service", cpu, "% of a core")
-	}
-	r.note("CPU of the simulator", share(after.simulator, before.simulator), "% of a core")
-	r.note("CPU of the whole machine", share(after.machine, before.machine), "% of a core")
-	r.note("resident memory", mib(now), "MiB")
-	r.note("peak resident memory", mib(peak), "MiB")
-	r.note("events", float64(len(waits)), "")
-	return []Result{r}, nil
-}
-
-// waits are the times from visible to readable of what became visible between
-// two times, ascending.
-func (sim *simulation) waits(r *reader, from, until time.Time) (waits []time.Duration, missing int, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, t := range sim.truth.Tenants() {
-		events, err := sim.truth.Truth(t.Name)
-		if err != nil {
-			return nil, 0, err
-		}
-		for e := range events {
-			if e.VisibleAt.Before(from) || e.VisibleAt.After(until) {
-				continue
-			}
-			at, ok := r.at[eventKey{e.ID, t.Name}]
-			if !ok {
-				missing++
-				continue
-			}
-			waits = append(waits, at.Sub(e.VisibleAt))
-		}
-	}
-	slices.Sort(waits)
-	return waits, missing, nil
 }
 
 // allPolled waits until every connector has been polled.
@@ -201,7 +82,7 @@ func (b *bench) idleOnce(ctx context.Context, connectors int) (r Result, residen
 	defer sim.stop()
 	poll := b.poll
 	began := time.Now()
-	in, err := b.serve(ctx, fmt.Sprintf("idle-%d", connectors), sim, settings{connector: fmt.Sprintf("poll: {min: %s, max: %s}", poll, poll)})
+	in, err := b.serve(ctx, fmt.Sprintf("idle-%d", connectors), sim, fmt.Sprintf("poll: {min: %s, max: %s}", poll, poll))
 	if err != nil {
 		return r, 0, err
 	}
@@ -223,15 +104,8 @@ func (b *bench) idleOnce(ctx context.Context, connectors int) (r Result, residen
 		return r, 0, err
 	}
 	b.say("measuring for %s", period)
-	before, err := meter(in.process, sim.process)
-	if err != nil {
-		return r, 0, err
-	}
 	from := time.Now()
-	if err := rest(ctx, in.process, period); err != nil {
-		return r, 0, err
-	}
-	after, err := meter(in.process, sim.process)
+	used, err := metered(in.process, sim.process, func() error { return rest(ctx, in.process, period) })
 	if err != nil {
 		return r, 0, err
 	}
@@ -244,7 +118,7 @@ func (b *bench) idleOnce(ctx context.Context, connectors int) (r Result, residen
 	if err != nil {
 		return r, 0, err
 	}
-	r = idleResult(connectors, poll, start, steady, began, took, after.cpu-before.cpu, resident, peak)
+	r = idleResult(connectors, poll, start, steady, began, took, used.cpu, resident, peak)
 	m, err := in.metrics()
 	if err != nil {
 		return r, 0, err

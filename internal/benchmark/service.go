@@ -25,12 +25,6 @@ import (
 	"onelogin-kafka/internal/service"
 )
 
-// settings are what measurements vary in the service's configuration.
-type settings struct {
-	connector string // further lines of each connector
-	top       string // further lines of the file
-}
-
 // instance is the service as a process of its own.
 type instance struct {
 	*process
@@ -47,47 +41,63 @@ func topicsOf(name string) topics {
 
 func (t topics) all() []string { return []string{t.events, t.offsets, t.status, t.deadletter} }
 
-// configure writes a configuration with every tenant of the simulator as a
-// connector, and returns its path.
-func (b *bench) configure(name string, sim *simulation, set settings) (string, error) {
-	dir := filepath.Join(b.dir, name)
-	if err := os.MkdirAll(filepath.Join(dir, "connectors"), 0o755); err != nil {
+// configure writes a connector for every tenant of the simulator, with further
+// lines, and returns the name of the run that they are for.
+func (b *bench) configure(what string, sim *simulation, lines string) (name string, err error) {
+	name = b.name(what)
+	dir := filepath.Join(b.dir, name, "connectors")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("writing the configuration: %w", err)
 	}
 	for _, t := range sim.truth.Tenants() {
 		text := fmt.Sprintf("name: %s\ndomain: %s\nclient_id: %s\nclient_secret: %s\nbase_url: %s\nrate_limit: {share: 1}\n%s\n",
-			t.Name, t.Domain, t.ClientID, t.ClientSecret, sim.url, set.connector)
-		if err := os.WriteFile(filepath.Join(dir, "connectors", t.Name+".yaml"), []byte(text), 0o600); err != nil {
+			t.Name, t.Domain, t.ClientID, t.ClientSecret, sim.url, lines)
+		if err := os.WriteFile(filepath.Join(dir, t.Name+".yaml"), []byte(text), 0o600); err != nil {
 			return "", fmt.Errorf("writing the configuration: %w", err)
 		}
 	}
+	return name, nil
+}
+
+// configureInstance writes the file of one instance of a run, and returns its
+// path.
+func (b *bench) configureInstance(name, who string) (string, error) {
 	t := topicsOf(name)
 	text := fmt.Sprintf(`kafka: {brokers: [%s]}
 group: %s
-instance: one
+instance: %s
 topics: {replication_factor: 3, events: {name: %s}, offsets: {name: %s}, status: {name: %s}, deadletter: {name: %s}}
 http: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
 connectors_dir: connectors
-%s
-`, strings.Join(b.addrs, ", "), name, t.events, t.offsets, t.status, t.deadletter, set.top)
-	path := filepath.Join(dir, "onelogin-kafka.yaml")
+`, strings.Join(b.addrs, ", "), name, who, t.events, t.offsets, t.status, t.deadletter)
+	path := filepath.Join(b.dir, name, who+".yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return "", fmt.Errorf("writing the configuration: %w", err)
 	}
 	return path, nil
 }
 
-// serve starts the service and waits until its shards are served.
-func (b *bench) serve(ctx context.Context, what string, sim *simulation, set settings) (*instance, error) {
-	name := b.name(what)
-	file, err := b.configure(name, sim, set)
+// serve starts the service with a connector for every tenant, as its only
+// instance.
+func (b *bench) serve(ctx context.Context, what string, sim *simulation, lines string) (*instance, error) {
+	name, err := b.configure(what, sim, lines)
+	if err != nil {
+		return nil, err
+	}
+	return b.join(ctx, name, "one", what)
+}
+
+// join starts one instance of a run and waits until its shards are served. Its
+// profiles, if any, are named by prefix.
+func (b *bench) join(ctx context.Context, name, who, prefix string) (*instance, error) {
+	file, err := b.configureInstance(name, who)
 	if err != nil {
 		return nil, err
 	}
 	program, args := b.binary, []string{"run", "--config", file}
 	if b.profile != "" {
-		text, err := json.Marshal(profiling{Config: file, Prefix: filepath.Join(b.profile, what)})
+		text, err := json.Marshal(profiling{Config: file, Prefix: filepath.Join(b.profile, prefix)})
 		if err != nil {
 			return nil, fmt.Errorf("writing the task: %w", err)
 		}
