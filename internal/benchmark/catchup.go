@@ -12,6 +12,11 @@ import (
 
 const tenant = "acme"
 
+// warmUp is how many rounds of each page size are not counted. The brokers have
+// just started: until what a round calls of them is compiled, that takes more
+// time than what is measured. After so many the figures climbed no more.
+const warmUp = 4
+
 // sample is one party's way through the backlog.
 type sample struct {
 	took      time.Duration // from the first page to the last event
@@ -44,12 +49,6 @@ func catchUp(ctx context.Context, b *bench) ([]Result, error) {
 			return nil, fmt.Errorf("reading -pages: %w", err)
 		}
 		var r catchUpRounds
-		// The brokers have just started: until their code is compiled, that takes
-		// more time than what is measured.
-		warmUp := 0
-		if len(results) == 0 {
-			warmUp = 3
-		}
 		for round := -warmUp; round < rounds; round++ {
 			b.say("page %d, round %d of %d", page, round+1, rounds)
 			into := &r
