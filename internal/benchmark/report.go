@@ -207,6 +207,8 @@ were made or deleted is nobody's. Processor time is that of the operating system
 - *bare client*: fetches pages, splits them with encoding/json and throws them away; no Kafka. *Unchecked*: the same without
   looking whether a page is JSON, little more than the time of the transfer.
 - *at-least-once poller*: produces each event with franz-go's defaults while it fetches the next page; no headers, no dedup, no position.
+- *beside*: one service polls the same connectors and those of four bad tenants: one with 500 events/s, whose pages are full, one
+  that answers after 30 s, one that answers HTML, one whose secret is refused. A run in which one of these was not hit is an error.
 
 `
 

@@ -27,7 +27,7 @@ func (b *bench) latencyOf(ctx context.Context, name string, connectors int, p50,
 		return nil, err
 	}
 	defer sim.stop()
-	s, err := b.steady(ctx, name, sim, "start_from: now\n"+steadyPoll, connectors)
+	s, err := b.steady(ctx, name, sim, "start_from: now\n"+steadyPoll, connectors, orDefault(b.period, 2*time.Minute))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (s *steadiness) share(d time.Duration) float64 {
 // steady lets the service poll every tenant for a while and has a reader note
 // when their events became readable. polled is how many tenants get as far as
 // being asked for a page.
-func (b *bench) steady(ctx context.Context, what string, sim *simulation, lines string, polled int) (*steadiness, error) {
+func (b *bench) steady(ctx context.Context, what string, sim *simulation, lines string, polled int, period time.Duration) (*steadiness, error) {
 	in, err := b.serve(ctx, what, sim, lines)
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (b *bench) steady(ctx context.Context, what string, sim *simulation, lines 
 	if err := rest(ctx, in.process, 30*time.Second); err != nil {
 		return nil, err
 	}
-	s := &steadiness{sim: sim, reader: reader, period: orDefault(b.period, 2*time.Minute)}
+	s := &steadiness{sim: sim, reader: reader, period: period}
 	b.say("measuring for %s", s.period)
 	s.from = time.Now()
 	if s.used, err = metered(in.process, sim.process, func() error { return rest(ctx, in.process, s.period) }); err != nil {

@@ -18,16 +18,13 @@ var bad = map[string]simulator.FaultSetting{
 	"revoked": {Name: simulator.Unauthorized, Probability: 1},
 }
 
-// neighbours is a OneLogin with n normal tenants, and the bad ones if asked for.
-func neighbours(n int, withBad bool) (simulator.Config, []string) {
+// neighbours is a OneLogin with n normal tenants and the bad ones.
+func neighbours(n int) (simulator.Config, []string) {
 	var names []string
 	for i := range n {
 		names = append(names, fmt.Sprintf("normal-%03d", i))
 	}
 	sc := tenants(0.5, names...)
-	if !withBad {
-		return sc, names
-	}
 	for name, fault := range bad {
 		t := simulator.Tenant{Name: name, Backlog: 20, BacklogSpan: simulator.Duration(time.Hour), Traffic: simulator.Traffic{Rate: 1}}
 		if name == "noisy" {
@@ -50,7 +47,7 @@ func neighbours(n int, withBad bool) (simulator.Config, []string) {
 // with a revoked secret change nothing for the others.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
-	sc, names := neighbours(30, true)
+	sc, names := neighbours(30)
 	w := newWorld(t, sc)
 	in := w.start("one")
 	w.awaitPolls(3, names...)

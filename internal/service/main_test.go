@@ -37,9 +37,6 @@ type world struct {
 	brokers []string
 	sim     *simulator.Server
 	hosts   map[string]*host // by tenant
-	// settings are lines of each connector.
-	settings string
-	shards   int
 }
 
 // host is a tenant's own listener, so that its connections can be told apart.
@@ -48,6 +45,7 @@ type host struct {
 	connections atomic.Int64
 }
 
+// quickly are lines of each connector.
 const quickly = "poll: {min: 20ms, max: 200ms}\nsweep: {every: 2s, window: 2m}\nrate_limit: {share: 1}"
 
 func newWorld(tb testing.TB, sim simulator.Config) *world {
@@ -59,7 +57,7 @@ func newWorld(tb testing.TB, sim simulator.Config) *world {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(kafka.Close)
-	w := &world{tb: tb, dir: tb.TempDir(), brokers: kafka.ListenAddrs(), hosts: map[string]*host{}, settings: quickly, shards: 4}
+	w := &world{tb: tb, dir: tb.TempDir(), brokers: kafka.ListenAddrs(), hosts: map[string]*host{}}
 	if w.sim, err = simulator.New(sim); err != nil {
 		tb.Fatal(err)
 	}
@@ -123,7 +121,7 @@ func (w *world) connector(tenant, extra string) {
 	w.write(w.path("secrets", tenant), secret+"\n")
 	w.write(w.path("connectors", tenant+".yaml"), fmt.Sprintf(
 		"name: %s\ndomain: %s.onelogin.com\nclient_id: %s\nclient_secret_file: secrets/%s\nbase_url: %s\n%s\n%s\n",
-		tenant, tenant, id, tenant, w.hosts[tenant].url, w.settings, extra))
+		tenant, tenant, id, tenant, w.hosts[tenant].url, quickly, extra))
 }
 
 func (w *world) remove(tenant string) {
@@ -137,8 +135,8 @@ func (w *world) remove(tenant string) {
 func (w *world) main(instance, extra string) string {
 	w.tb.Helper()
 	path := w.path(instance + ".yaml")
-	w.write(path, fmt.Sprintf("kafka: {brokers: [%q]}\ninstance: %s\ntopics: {replication_factor: 1, events: {name: onelogin.events, partitions: 3}, offsets: {name: onelogin.offsets, partitions: %d}}\n"+
-		"commit_interval: 20ms\nconnectors_dir: connectors\n%s\n", w.brokers[0], instance, w.shards, extra))
+	w.write(path, fmt.Sprintf("kafka: {brokers: [%q]}\ninstance: %s\ntopics: {replication_factor: 1, events: {name: onelogin.events, partitions: 3}, offsets: {name: onelogin.offsets, partitions: 4}}\n"+
+		"commit_interval: 20ms\nconnectors_dir: connectors\n%s\n", w.brokers[0], instance, extra))
 	return path
 }
 
