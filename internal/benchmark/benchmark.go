@@ -32,6 +32,7 @@ var measurements = []struct {
 	{"isolation", "100 connectors with an event a second each, alone and beside four bad tenants", isolation},
 	{"memory", "a backlog of 1,000,000 events of one connector", memory},
 	{"idle", "1, 1,000 and 10,000 idle connectors", idle},
+	{"spread", "3,000 idle connectors over three instances", spread},
 }
 
 // options are the flags. A zero number stands for the measurement's own.
@@ -78,9 +79,9 @@ func Main(ctx context.Context, args []string, in io.Reader, out, log io.Writer) 
 	flags.Int64Var(&b.events, "events", 0, "events to catch up with")
 	flags.IntVar(&b.rounds, "rounds", 0, "rounds of catchup, transactions of transaction")
 	flags.StringVar(&b.pages, "pages", "1000,50", "page sizes of catchup")
-	flags.IntVar(&b.connectors, "connectors", 0, "number of connectors of latency, thousand, isolation and idle")
-	flags.DurationVar(&b.period, "period", 0, "how long latency, thousand, isolation and idle measure")
-	flags.DurationVar(&b.poll, "poll", 30*time.Second, "poll interval of idle")
+	flags.IntVar(&b.connectors, "connectors", 0, "number of connectors of latency, thousand, isolation, idle and spread")
+	flags.DurationVar(&b.period, "period", 0, "how long latency, thousand, isolation, idle and spread measure")
+	flags.DurationVar(&b.poll, "poll", 30*time.Second, "poll interval of idle and spread")
 	flags.Usage = func() {
 		fmt.Fprintln(log, "usage: benchmark [flags] all | MEASUREMENT …")
 		for _, m := range measurements {
