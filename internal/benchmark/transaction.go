@@ -46,7 +46,7 @@ func transaction(ctx context.Context, b *bench) ([]Result, error) {
 	if err := b.quiet(ctx); err != nil {
 		return nil, err
 	}
-	const block, warm = 25, 6
+	const block, warm = 25, 12
 	parties := []struct {
 		once  func(context.Context) error
 		times []float64
