@@ -232,7 +232,7 @@ func decodePage(body []byte) (source.Page, fault, error) {
 func nextCursor(pagination []byte, empty bool) (string, error) {
 	next, err := followingCursor(pagination)
 	if err != nil && empty {
-		return "", nil //nolint:nilerr // an empty page without a usable cursor is the last
+		return "", nil // the last
 	}
 	return next, err
 }
