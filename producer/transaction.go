@@ -156,10 +156,14 @@ func (t *transactor) finish(ctx context.Context, batches map[partition][]recordB
 	return nil
 }
 
-// addEvery is the longest wait before partitions are added again: the markers
-// of the transaction before take 5 to 40 ms, and what is waited beyond that is
-// lost.
-const addEvery = 3 * time.Millisecond
+// The markers of the transaction before take 5 to 40 ms, and what is waited
+// beyond that is lost: for so long partitions are added again every addSoon.
+// What takes longer has another cause.
+const (
+	addSoon   = time.Millisecond
+	addWithin = 40 * time.Millisecond
+	addEvery  = 10 * time.Millisecond
+)
 
 // addPartitions tells the coordinator which partitions the transaction touches.
 // Under protocol v2 a produce request could do that by itself, but then the
@@ -177,7 +181,7 @@ func (t *transactor) addPartitions(ctx context.Context, partitions iter.Seq[part
 		}
 		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p.index)
 	}
-	wait := newBackoff(time.Millisecond, addEvery)
+	began, wait := time.Now(), newBackoff(2*addSoon, addEvery)
 	for {
 		code, topic, err := t.addOnce(ctx, req)
 		if err != nil {
@@ -192,7 +196,11 @@ func (t *transactor) addPartitions(ctx context.Context, partitions iter.Seq[part
 		if code != codeConcurrentTransactions {
 			t.coordinator = -1
 		}
-		if err := pause(ctx, wait.NextBackOff()); err != nil {
+		again := addSoon
+		if time.Since(began) > addWithin {
+			again = wait.NextBackOff()
+		}
+		if err := pause(ctx, again); err != nil {
 			return fmt.Errorf("%w (last: %w)", err, kafkaError(code))
 		}
 	}
