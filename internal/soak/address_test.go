@@ -28,13 +28,13 @@ func TestBrokersChangeAddress(t *testing.T) {
 	w.Await("the shard owned", 40*time.Second, func() bool { return w.owned() == 1 })
 	two := w.Start("two")
 	w.Await("the second instance to wait", 20*time.Second, two.Ready)
-	if err := w.AwaitProgress(30 * time.Second); err != nil {
+	if err := w.AwaitProgress(cold); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range cluster.Nodes() {
 		w.move(n)
 		ready := time.Now()
-		if err := w.AwaitProgress(15 * time.Second); err != nil {
+		if err := w.AwaitProgress(cold); err != nil {
 			w.dump()
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestBrokersChangeAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	killed := time.Now()
-	if err := w.AwaitProgress(15 * time.Second); err != nil {
+	if err := w.AwaitProgress(cold); err != nil {
 		w.dump()
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func TestClusterAway(t *testing.T) {
 		w.Start(name)
 	}
 	w.Await("all shards owned", 40*time.Second, func() bool { return w.owned() == 16 })
-	if err := w.AwaitProgress(30 * time.Second); err != nil {
+	if err := w.AwaitProgress(cold); err != nil {
 		t.Fatal(err)
 	}
 
@@ -81,12 +81,12 @@ func TestClusterAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	ready := time.Now()
-	if err := w.AwaitProgress(15 * time.Second); err != nil {
+	if err := w.AwaitProgress(cold); err != nil {
 		w.dump()
 		t.Fatal(err)
 	}
 	took := time.Since(ready)
-	w.Await("all shards served", time.Until(ready.Add(15*time.Second)), func() bool { return w.owned() == 16 })
+	w.Await("all shards served", time.Until(ready.Add(cold)), func() bool { return w.owned() == 16 })
 	t.Logf("away for %s: every tenant got on %s after Kafka was ready again", away, took.Round(10*time.Millisecond))
 	w.checkResident()
 	w.conclude(finish)

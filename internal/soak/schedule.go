@@ -193,14 +193,27 @@ func (s *Schedule) coordinatorPause() error {
 	return n.Resume()
 }
 
+// cold is how long tenants may take to get on when brokers have just started:
+// on a machine of two cores their first seconds go into compiling their code.
+// What it took is logged; longer is stuck.
+const cold = 45 * time.Second
+
 // clusterKill ends every broker at once, for longer than a transaction may stay
-// open (10 s). It is healed when Kafka can be used again.
+// open (10 s). It is healed when Kafka can be used again, and no longer cold.
 func (s *Schedule) clusterKill() error {
 	if err := s.w.plan.Cluster.KillAll(); err != nil {
 		return err
 	}
 	s.rest(11*time.Second, 16*time.Second)
-	return s.w.plan.Cluster.StartAll(s.w.tb.Context())
+	if err := s.w.plan.Cluster.StartAll(s.w.tb.Context()); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := s.w.AwaitProgress(cold); err != nil {
+		return err
+	}
+	s.w.tb.Logf("every tenant got on %s after all brokers were ready again", time.Since(began).Round(100*time.Millisecond))
+	return nil
 }
 
 // cut closes all connections of one instance at once.
