@@ -15,7 +15,7 @@ const tenant = "acme"
 // warmUp is how many rounds of each page size are not counted. The brokers have
 // just started: until what a round calls of them is compiled, that takes more
 // time than what is measured. After so many the figures climbed no more.
-const warmUp = 4
+const warmUp = 5
 
 // sample is one party's way through the backlog.
 type sample struct {

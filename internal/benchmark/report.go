@@ -200,7 +200,7 @@ Recorded by ` + "`go run ./internal/benchmark/cmd -record docs …`" + `, which 
 Everybody who is compared reads the same simulated OneLogin in the same run and is a process of its own; Kafka (three nodes,
 three replicas), the simulator, the reader and whoever is measured share the machine. A catch-up is measured from the moment
 the first page is given out to the moment a read-committed consumer has the last event; a ratio is the median of the ratios
-of the rounds, after four of each page size that warm the brokers up. Before its first page or transaction each party waits until
+of the rounds, after five of each page size that warm the brokers up. Before its first page or transaction each party waits until
 the machine is quiet, all processes together below a fifth of a core for a second: what the brokers still do for topics that
 were made or deleted is nobody's. Processor time is that of the operating system's account.
 
