@@ -20,7 +20,7 @@ deps: ## what the tests need besides Go
 soak: deps ## the kill test with KILLS kills (1000)
 	SOAK_KILLS=$(KILLS) go test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/soak
 
-bench: deps ## the recorded measurements, into docs/benchmarks.md (20 minutes, on a quiet machine)
+bench: deps ## the recorded measurements, into docs/benchmarks.md (half an hour, on a quiet machine)
 	go run ./internal/benchmark/cmd -record docs all
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
