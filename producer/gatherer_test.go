@@ -1,7 +1,7 @@
 package producer
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -64,7 +64,7 @@ func TestTransactionsGetSmallerAfterDoubt(t *testing.T) {
 		t.Errorf("took %d records by %v, want %d shared evenly", n, by, mostRecords)
 	}
 	for range 10 {
-		g.shard.halved = min(g.shard.halved+1, mostHalved)
+		g.shard.doubted(context.DeadlineExceeded)
 	}
 	if n, _ := take(); n < 500 || n > fullRecords {
 		t.Errorf("took %d records after much doubt, want about a full batch", n)
@@ -79,10 +79,13 @@ func TestTransactionsGetSmallerAfterDoubt(t *testing.T) {
 }
 
 func TestOnlyDoubtMakesTransactionsSmaller(t *testing.T) {
-	if unknown(fmt.Errorf("committing: %w", ErrFenced)) {
-		t.Error("being fenced says nothing of the size of a transaction")
+	s := testGatherer(t, 0).shard
+	s.doubted(fmt.Errorf("committing: %w", ErrFenced))
+	if n, _ := s.most(); n != mostRecords {
+		t.Errorf("%d records after being fenced, want %d", n, mostRecords)
 	}
-	if !unknown(errors.New("deadline exceeded")) {
-		t.Error("a transaction that came to no end may have been too large")
+	s.doubted(context.DeadlineExceeded)
+	if n, _ := s.most(); n != mostRecords/2 {
+		t.Errorf("%d records after a transaction that came to no end, want %d", n, mostRecords/2)
 	}
 }

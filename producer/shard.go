@@ -82,6 +82,14 @@ func (s *shard) most() (records, bytes int) { return mostRecords >> s.halved, mo
 // mostHalved is where the bounds are about those of a full batch.
 const mostHalved = 4
 
+// doubted notes that a session ended with err. Being fenced says nothing of the
+// size of a transaction.
+func (s *shard) doubted(err error) {
+	if unknown(err) {
+		s.halved = min(s.halved+1, mostHalved)
+	}
+}
+
 // proven notes that the shard works again.
 func (s *shard) proven() {
 	s.halved = max(s.halved-1, 0)
@@ -108,8 +116,8 @@ func (s *shard) run(ctx context.Context) {
 		s.doubt = err
 		s.state(Recovering, err)
 		s.metrics.recovery(s.index, err)
-		if served > 0 && unknown(err) {
-			s.halved = min(s.halved+1, mostHalved)
+		if served > 0 {
+			s.doubted(err)
 		}
 		if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidTimestamp) {
 			// The limits are others than when we asked; the next session keeps to
