@@ -19,12 +19,17 @@ type batchHeader struct {
 	lastOffset int64 // of the batch as it was written; compaction keeps it
 	attributes int16
 	firstTime  int64 // ms since the epoch
+	maxTime    int64 // ms since the epoch
 	producerID int64
 	epoch      int16
 	count      int32
 }
 
-func (h *batchHeader) control() bool       { return h.attributes&(1<<5) != 0 }
+func (h *batchHeader) control() bool { return h.attributes&(1<<5) != 0 }
+
+// appendTime tells whether all records carry the time the broker appended them
+// (message.timestamp.type=LogAppendTime), which is maxTime.
+func (h *batchHeader) appendTime() bool    { return h.attributes&(1<<3) != 0 }
 func (h *batchHeader) transactional() bool { return h.attributes&(1<<4) != 0 }
 func (h *batchHeader) codec() compress.Compression {
 	return compress.Compression(h.attributes & 7)
@@ -57,6 +62,7 @@ func nextBatch(data []byte) (h batchHeader, batch, rest []byte, ok bool, err err
 		baseOffset: int64(binary.BigEndian.Uint64(batch)),
 		attributes: int16(binary.BigEndian.Uint16(batch[posAttributes:])),
 		firstTime:  int64(binary.BigEndian.Uint64(batch[posLastDelta+4:])),
+		maxTime:    int64(binary.BigEndian.Uint64(batch[posLastDelta+12:])),
 		producerID: int64(binary.BigEndian.Uint64(batch[posProducerID:])),
 		epoch:      int16(binary.BigEndian.Uint16(batch[posEpoch:])),
 		count:      int32(binary.BigEndian.Uint32(batch[posCount:])),
@@ -147,7 +153,11 @@ func (d *recordDecoder) record(h *batchHeader, rec *schemas.Record) (offset int6
 		return 0
 	}
 	body.buf = body.buf[1:] // attributes, unused
-	rec.Time = time.UnixMilli(h.firstTime + body.varint()).UTC()
+	at := h.firstTime + body.varint()
+	if h.appendTime() {
+		at = h.maxTime
+	}
+	rec.Time = time.UnixMilli(at).UTC()
 	offset = h.baseOffset + body.varint()
 	rec.Key = body.bytes()
 	rec.Value = body.bytes()

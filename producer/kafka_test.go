@@ -86,7 +86,7 @@ func testTopics(t testing.TB, shards int32, replicas int16) Topics {
 }
 
 func newTransactor(cluster *wire.Cluster, id string, p Protocol) *transactor {
-	return &transactor{cluster: cluster, id: id, protocol: p, timeout: transactionTimeout, coordinator: -1}
+	return &transactor{cluster: cluster, id: id, protocol: p, timeout: transactionTimeout, coordinator: -1, appended: func(int64) {}}
 }
 
 // batchesOf encodes values as records, in batches of at most limit bytes.

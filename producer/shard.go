@@ -119,6 +119,9 @@ func (s *shard) run(ctx context.Context) {
 		if served > 0 {
 			s.doubted(err)
 		}
+		if errors.Is(err, kafka.InvalidTimestamp) {
+			s.writer.misdated.Store(true)
+		}
 		if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidTimestamp) {
 			// The limits are others than when we asked; the next session keeps to
 			// them, and only the connector that the record belongs to waits.

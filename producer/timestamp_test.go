@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go/compress"
@@ -15,6 +16,7 @@ import (
 func TestDatedKeepsToTheTopicsBounds(t *testing.T) {
 	now := time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
 	w := &writer{}
+	w.misdated.Store(true)
 	w.before[schemas.Events].Store((7 * 24 * time.Hour).Milliseconds())
 	for _, tt := range []struct {
 		name string
@@ -36,6 +38,34 @@ func TestDatedKeepsToTheTopicsBounds(t *testing.T) {
 			t.Errorf("%s: the batch's own record was changed", tt.name)
 		}
 	}
+}
+
+// TestNoTimestampIsJudgedByAClockOfOurs: an instance whose clock is behind finds
+// every event dated ahead; it must not date them anew.
+func TestNoTimestampIsJudgedByAClockOfOurs(t *testing.T) {
+	w := &writer{}
+	now := time.Date(2026, 11, 23, 7, 0, 0, 0, time.UTC)
+	r := &schemas.Record{Topic: schemas.Events, Time: now.Add(2 * time.Hour), Value: []byte("{}")}
+	if got := w.dated(r, now); got != r {
+		t.Errorf("dated %s instead of %s", got.Time, r.Time)
+	}
+}
+
+func TestBrokerClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c brokerClock
+		c.learn(-1) // of a topic that keeps the writers' times
+		if got := c.now(); !got.Equal(time.Now()) {
+			t.Errorf("never told: %s, want our time %s", got, time.Now())
+		}
+		told := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+		c.learn(told.UnixMilli())
+		time.Sleep(3 * time.Second)
+		c.learn(-1)
+		if want := told.Add(3 * time.Second); !c.now().Equal(want) {
+			t.Errorf("told %s three seconds ago: %s, want %s", told, c.now(), want)
+		}
+	})
 }
 
 // TestAnEventDatedFarAheadDoesNotStopItsShard: Kafka 4 refuses timestamps more
@@ -72,6 +102,53 @@ func TestAnEventDatedFarAheadDoesNotStopItsShard(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("ending: %v", err)
+	}
+}
+
+// TestOffsetsAreDatedByTheBroker: an instance whose clock is hours ahead can
+// write its offsets, and learns the time from Kafka.
+func TestOffsetsAreDatedByTheBroker(t *testing.T) {
+	k := kafkatest.Shared(t, kafkatest.Options{})
+	topics := testTopics(t, 1, 3)
+	topics.Create = true
+	written := make(chan struct{}, 1)
+	in := &Instance{Cluster: open(t, k.Brokers()...), Config: Config{
+		Group: named(t, "group"), Instance: "one", Topics: topics, Compression: compress.Zstd,
+		Serve: func(ctx context.Context, s *Session) {
+			r := schemas.Record{Topic: schemas.Offsets, Key: schemas.OffsetKey("acme"), Value: []byte(`{}`), Time: time.Now().Add(3 * time.Hour)}
+			b := &schemas.Batch{Connector: "acme", Records: []schemas.Record{r}, Done: func() { written <- struct{}{} }}
+			if err := s.Offer(ctx, b); err != nil {
+				t.Errorf("offering: %v", err)
+			}
+			<-ctx.Done()
+		},
+	}}
+	ctx, stop := context.WithCancel(patient(t))
+	ended := make(chan error, 1)
+	go func() { ended <- in.Run(ctx) }()
+	select {
+	case <-written:
+	case <-ctx.Done():
+		t.Fatal("the offset was not written")
+	}
+	if told := in.writer.clock.now(); in.writer.clock.told.IsZero() || time.Since(told).Abs() > time.Minute {
+		t.Errorf("the brokers' clock was taken for %s", told)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("ending: %v", err)
+	}
+	read := 0
+	log := CommittedLog{Cluster: open(t, k.Brokers()...), Topic: topics.Specs[schemas.Offsets].Name}
+	err := log.Read(patient(t), func(_ int64, r *schemas.Record) error {
+		read++
+		if time.Since(r.Time).Abs() > time.Minute {
+			t.Errorf("read back with the time %s", r.Time)
+		}
+		return nil
+	})
+	if err != nil || read != 1 {
+		t.Errorf("read %d records, want 1 (error %v)", read, err)
 	}
 }
 

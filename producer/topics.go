@@ -61,6 +61,11 @@ func (t *Topics) settings(topic schemas.Topic) map[string]string {
 			"min.cleanable.dirty.ratio": "0.1",
 		}
 	}
+	if topic != schemas.Events {
+		// What we date ourselves is dated by the broker, so that an instance whose
+		// clock is wrong can write.
+		s["message.timestamp.type"] = "LogAppendTime"
+	}
 	if topic == schemas.Offsets {
 		// A minute's ids are one record, however many there were.
 		s["max.message.bytes"] = "8388608"

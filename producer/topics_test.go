@@ -29,13 +29,15 @@ func TestEnsureCreatesTopics(t *testing.T) {
 		}
 		adm := admin(t, k.Brokers())
 		for i, spec := range topics.Specs {
-			want := map[string]string{"cleanup.policy": "delete"}
+			want := map[string]string{"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
 			if replicas == 3 {
 				want["min.insync.replicas"] = "2"
 			}
 			switch schemas.Topic(i) {
 			case schemas.Offsets, schemas.Status:
 				want["cleanup.policy"] = "compact"
+			case schemas.Events:
+				want["message.timestamp.type"] = "CreateTime"
 			}
 			got, replicasGot := settingsOf(t, adm, spec.Name, want)
 			if diff := cmp.Diff(want, got); diff != "" {

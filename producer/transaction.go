@@ -49,6 +49,9 @@ type transactor struct {
 	protocol Protocol
 	timeout  time.Duration // after which the coordinator aborts a transaction
 
+	// appended is told when a broker appended a batch, in ms since the epoch.
+	appended func(ms int64)
+
 	identity    identity
 	coordinator int32 // -1 = not known
 	sequences   map[partition]int32
@@ -303,6 +306,11 @@ func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partitio
 	}
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	for _, req := range requests {
+		for _, r := range req.Results {
+			t.appended(r.AppendTime)
+		}
 	}
 	for _, req := range requests {
 		for _, r := range req.Results {

@@ -23,6 +23,9 @@ type writer struct {
 	// How far a record's timestamp may lie behind and ahead of the broker's
 	// clock, in ms; 0 = not known.
 	before, after [schemas.NumTopics]atomic.Int64
+	// misdated is set once a broker has refused a timestamp.
+	misdated atomic.Bool
+	clock    brokerClock
 }
 
 // Kafka's default for message.timestamp.after.max.ms since version 4.0. The
@@ -34,8 +37,12 @@ const (
 
 // dated returns r with a timestamp that the topic takes: a broker refuses a
 // batch for one event dated far ahead, and every connector of the shard with
-// it. Such an event carries the time of writing; ce_time has its own.
+// it. Such an event carries the time of writing; ce_time has its own. Until a
+// broker has refused one, nothing is judged: our clock may be what is wrong.
 func (w *writer) dated(r *schemas.Record, now time.Time) *schemas.Record {
+	if !w.misdated.Load() {
+		return r
+	}
 	after := time.Duration(w.after[r.Topic].Load()) * time.Millisecond
 	if after <= 0 {
 		after = defaultAfter
@@ -65,7 +72,7 @@ func (w *writer) limit(t schemas.Topic) int {
 func (w *writer) group(ctx context.Context, shard int32, records []*schemas.Record) (map[partition]*group, error) {
 	var partitions [schemas.NumTopics]int32
 	groups := map[partition]*group{}
-	now := time.Now()
+	now := w.clock.now()
 	for _, r := range records {
 		p := partition{topic: w.topics[r.Topic], index: shard}
 		if r.Topic != schemas.Offsets {

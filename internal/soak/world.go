@@ -55,6 +55,7 @@ type World struct {
 	name   string
 	dir    string
 	binary string
+	clocks bool // the instances' clocks can be set
 	Sim    *simulator.Server
 	simURL string
 
@@ -194,6 +195,9 @@ func (w *World) Start(name string) *Instance {
 	in := &Instance{Name: name, log: &tailBuffer{}, web: make(chan string, 1)}
 	in.cmd = exec.Command(w.binary, "run", "--config", w.writeConfig(name))
 	in.cmd.Stderr = &logSink{in: in}
+	if w.clocks {
+		in.cmd.Env = append(os.Environ(), clockVariable+"="+w.path(name+".clock"))
+	}
 	if err := in.start(); err != nil {
 		w.tb.Fatalf("starting %s: %v", name, err)
 	}

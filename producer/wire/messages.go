@@ -95,6 +95,9 @@ type ProduceResult struct {
 	Partition  int32
 	ErrorCode  int16
 	BaseOffset int64
+	// AppendTime is when the broker appended the batch, in ms since the epoch; -1
+	// where the topic keeps the times of its writers.
+	AppendTime int64
 }
 
 func (*Produce) key() protocol.ApiKey { return protocol.Produce }
@@ -131,8 +134,7 @@ func (m *Produce) decode(d *decoder, _ int16) {
 	for range d.array() {
 		topic := d.string()
 		for range d.array() {
-			r := ProduceResult{Topic: topic, Partition: d.int32(), ErrorCode: d.int16(), BaseOffset: d.int64()}
-			d.int64() // log append time
+			r := ProduceResult{Topic: topic, Partition: d.int32(), ErrorCode: d.int16(), BaseOffset: d.int64(), AppendTime: d.int64()}
 			d.int64() // log start offset
 			for range d.array() {
 				d.int32() // batch index

@@ -85,7 +85,7 @@ var messages = []message{
 			m := &Produce{MaxVersion: v}
 			for _, t := range elements(o, "Responses") {
 				for _, p := range elements(t, "PartitionResponses") {
-					m.Results = append(m.Results, ProduceResult{str(t, "Name"), i32(p, "Index"), i16(p, "ErrorCode"), i64(p, "BaseOffset")})
+					m.Results = append(m.Results, ProduceResult{str(t, "Name"), i32(p, "Index"), i16(p, "ErrorCode"), i64(p, "BaseOffset"), i64(p, "LogAppendTimeMs")})
 				}
 			}
 			return m
