@@ -196,7 +196,7 @@ func (w *World) Start(name string) *Instance {
 	in.cmd = exec.Command(w.binary, "run", "--config", w.writeConfig(name))
 	in.cmd.Stderr = &logSink{in: in}
 	if w.clocks {
-		in.cmd.Env = append(os.Environ(), clockVariable+"="+w.path(name+".clock"))
+		in.cmd.Env = append(in.cmd.Environ(), clockVariable+"="+w.path(name+".clock"))
 	}
 	if err := in.start(); err != nil {
 		w.tb.Fatalf("starting %s: %v", name, err)
