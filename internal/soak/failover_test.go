@@ -25,7 +25,8 @@ func many(seed uint64, n int, rate float64) simulator.Config {
 	return conf
 }
 
-// fleet starts a world of n instances that share the shards.
+// fleet starts a world of n instances that share the shards, and waits until all
+// tenants are at work.
 func fleet(t *testing.T, names []string, tenants int, rate float64) (*World, func(time.Duration) *audit.Report) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed(t), 0))
@@ -38,6 +39,10 @@ func fleet(t *testing.T, names []string, tenants int, rate float64) (*World, fun
 		w.Start(name)
 	}
 	w.Await("all shards owned", 40*time.Second, func() bool { return w.owned() == 16 })
+	if err := w.AwaitProgress(cold); err != nil {
+		w.dump()
+		t.Fatal(err)
+	}
 	return w, finish
 }
 
