@@ -26,7 +26,7 @@ const perTransaction = 1000
 // knowledge that it is committed, one after the other, ours and franz-go's in
 // turn.
 func transaction(ctx context.Context, b *bench) ([]Result, error) {
-	rounds := orDefault(b.rounds, 300)
+	rounds := orDefault(b.rounds, 1000)
 	records, err := page(ctx)
 	if err != nil {
 		return nil, err
