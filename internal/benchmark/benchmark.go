@@ -59,6 +59,7 @@ type bench struct {
 	dir     string
 	self    string // this program
 	binary  string // the service
+	version string // commit; asked for before results are written into the tree
 	started int    // how many services and topics were named
 }
 
@@ -145,6 +146,7 @@ func find(name string) func(context.Context, *bench) ([]Result, error) {
 
 // prepare builds the service and starts Kafka, where they were not given.
 func (b *bench) prepare(ctx context.Context) (end func() error, err error) {
+	b.version = commit()
 	if b.self, err = os.Executable(); err != nil {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}

@@ -168,7 +168,7 @@ func (r *Result) markdown() string {
 // stamp says where and of what a result is.
 func (b *bench) stamp(r *Result) {
 	r.At, r.Command = time.Now().UTC(), b.command
-	r.Version = commit()
+	r.Version = b.version
 	r.Machine = fmt.Sprintf("%s, %d CPUs, %s/%s, %s, %s", processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), b.kafka)
 }
 

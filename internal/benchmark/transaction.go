@@ -46,12 +46,12 @@ func transaction(ctx context.Context, b *bench) ([]Result, error) {
 	if err := b.quiet(ctx); err != nil {
 		return nil, err
 	}
-	const block, warm = 25, 12
+	const block = 25
 	parties := []struct {
 		once  func(context.Context) error
 		times []float64
 	}{{once: ours.once}, {once: theirs.once}}
-	for done := -warm * block; done < rounds; done += block { // the first blocks warm up
+	for done := -rounds; done < rounds; done += block { // as many again warm up
 		for i := range parties {
 			for range block {
 				began := time.Now()
