@@ -213,6 +213,7 @@ func run(t testing.TB, group, name string, topics Topics, config wire.Config, f 
 		Config: Config{
 			Group: group, Instance: name, Topics: topics, Compression: compress.Zstd,
 			CommitInterval: 100 * time.Millisecond, Serve: f.serve,
+			Connectors: func() map[int32]int { return alike(topics.Specs[schemas.Offsets].Partitions) },
 		},
 	}}
 	go func() {
@@ -228,6 +229,16 @@ func run(t testing.TB, group, name string, topics Topics, config wire.Config, f 
 		cluster.Close()
 	})
 	return r
+}
+
+// alike gives every shard so many connectors that its events do not weigh: an
+// even share is then an equal number of shards.
+func alike(shards int32) map[int32]int {
+	connectors := map[int32]int{}
+	for s := range shards {
+		connectors[s] = 1000
+	}
+	return connectors
 }
 
 // stop ends the instance in good order.
