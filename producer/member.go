@@ -59,6 +59,11 @@ type member struct {
 	// stray counts joins under no member id whose answer never came: each may
 	// reach the coordinator late and fence us as another process would.
 	stray int
+	// unproven is a member id that only one coordinator's memory may have: until
+	// the group is written down, which SyncGroup's answer tells. A coordinator
+	// that was asleep while another took its place gives such ids, and the other
+	// one takes whoever has them for an impostor.
+	unproven bool
 
 	kick  chan struct{} // asks for a heartbeat now
 	mu    sync.Mutex
@@ -170,16 +175,20 @@ func (m *member) heartbeat(ctx context.Context) (rebalance bool, err error) {
 func (m *member) judge(code int16) error {
 	switch code {
 	case codeUnknownMember:
-		m.id, m.owned = "", nil
+		m.forget()
 		m.assigned(-1, nil)
 		return fmt.Errorf("%w (%s)", errLostMembership, kafka.Error(code).Title())
 	case codeIllegalGeneration:
 		return fmt.Errorf("%w (%s)", errLostMembership, kafka.Error(code).Title())
 	case codeFencedInstanceID:
 		m.assigned(-1, nil)
-		if m.stray > 0 {
+		switch {
+		case m.unproven:
+			m.forget()
+			return fmt.Errorf("%w (%s, under a member id that was never written down)", errLostMembership, kafka.Error(code).Title())
+		case m.stray > 0:
 			m.stray--
-			m.id, m.owned = "", nil
+			m.forget()
 			return fmt.Errorf("%w (%s, maybe by a late request of our own)", errLostMembership, kafka.Error(code).Title())
 		}
 		return fmt.Errorf("%w: %q; stop one of them, or give each its own with `instance:`", ErrInstanceFenced, m.instance)
@@ -189,6 +198,9 @@ func (m *member) judge(code int16) error {
 	}
 	return kafka.Error(code)
 }
+
+// forget lets the next join be that of a new member under our instance name.
+func (m *member) forget() { m.id, m.owned, m.unproven = "", nil, false }
 
 func (m *member) findCoordinator(ctx context.Context) (int32, error) {
 	if m.coordinator < 0 {
@@ -224,12 +236,13 @@ func (m *member) join(ctx context.Context) ([]int32, error) {
 	}
 	joined := res.(*joingroup.Response)
 	if joined.ErrorCode == codeMemberIDRequired {
-		m.id = joined.MemberID
+		m.id, m.unproven = joined.MemberID, true
 		return nil, kafka.Error(joined.ErrorCode)
 	}
 	if joined.ErrorCode != codeNone {
 		return nil, m.judge(joined.ErrorCode)
 	}
+	m.unproven = m.unproven || joined.MemberID != m.id
 	m.id, m.generation = joined.MemberID, joined.GenerationID
 	return m.sync(ctx, node, joined)
 }
@@ -255,6 +268,7 @@ func (m *member) sync(ctx context.Context, node int32, joined *joingroup.Respons
 	if r.ErrorCode != codeNone {
 		return nil, m.judge(r.ErrorCode)
 	}
+	m.unproven = false
 	return decodeAssignment(r.Assignments)
 }
 
