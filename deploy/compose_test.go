@@ -1,11 +1,9 @@
 package deploy
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -196,7 +194,7 @@ func (s *stack) mount(name string) {
 			if _, ok := s.compose.Volumes[parts[0]]; !ok {
 				s.t.Errorf("%s: volume %s is not declared", name, parts[0])
 			}
-			if err := os.MkdirAll(s.here.Replace(parts[1]+"/"), 0o755); err != nil {
+			if err := os.MkdirAll(target, 0o755); err != nil {
 				s.t.Fatal(err)
 			}
 			continue
@@ -304,8 +302,6 @@ type buffer struct {
 	buf bytes.Buffer
 }
 
-var _ io.Writer = (*buffer)(nil)
-
 func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -319,10 +315,7 @@ func (b *buffer) String() string {
 }
 
 func (b *buffer) last(n int) string {
-	var lines []string
-	for sc := bufio.NewScanner(strings.NewReader(b.String())); sc.Scan(); {
-		lines = append(lines, sc.Text())
-	}
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
