@@ -2,29 +2,16 @@ package soak
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
-
-	"onelogin-kafka/internal/kafkatest"
 )
 
 // TestClockIsSet: clocks that are set by an hour, a day or a month, forward and
 // back, stop nothing, move no shard and date no record; nor does starting with
 // a clock that is wrong.
 func TestClockIsSet(t *testing.T) {
-	r := rand.New(rand.NewPCG(seed(t), 0))
-	w := New(t, Plan{
-		Seed: r.Uint64(), Cluster: kafkatest.Shared(t, kafkatest.Options{}),
-		Sim: many(r.Uint64(), 8, 20), Settings: quick, Shards: 16,
-	})
-	w.giveClocks()
-	finish := w.Follow(t.Context())
-	for _, name := range []string{"a", "b"} {
-		w.Start(name)
-	}
-	w.Await("all shards owned", 40*time.Second, func() bool { return w.owned() == 16 })
+	w, finish := fleet(t, []string{"a", "b"}, 8, 20, (*World).giveClocks)
 	before := w.allShards()
 	logins := w.logins()
 	const day = 24 * time.Hour

@@ -26,14 +26,17 @@ func many(seed uint64, n int, rate float64) simulator.Config {
 }
 
 // fleet starts a world of n instances that share the shards, and waits until all
-// tenants are at work.
-func fleet(t *testing.T, names []string, tenants int, rate float64) (*World, func(time.Duration) *audit.Report) {
+// tenants are at work. prepare is called before the first instance starts.
+func fleet(t *testing.T, names []string, tenants int, rate float64, prepare ...func(*World)) (*World, func(time.Duration) *audit.Report) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed(t), 0))
 	w := New(t, Plan{
 		Seed: r.Uint64(), Cluster: kafkatest.Shared(t, kafkatest.Options{}),
 		Sim: many(r.Uint64(), tenants, rate), Settings: quick, Shards: 16,
 	})
+	for _, do := range prepare {
+		do(w)
+	}
 	finish := w.Follow(t.Context())
 	for _, name := range names {
 		w.Start(name)
