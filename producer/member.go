@@ -57,7 +57,8 @@ type member struct {
 	generation  int32
 	owned       []int32
 	// stray counts joins under no member id whose answer never came: each may
-	// reach the coordinator late and fence us as another process would.
+	// reach the coordinator late and fence us as another process would, and each
+	// may have made us a member.
 	stray int
 	// unproven is a member id that only one coordinator's memory may have: until
 	// the group is written down, which SyncGroup's answer tells. A coordinator
@@ -306,9 +307,11 @@ func (m *member) confirm(ctx context.Context) error {
 }
 
 // leave tells the coordinator that the instance goes, so that its shards move
-// at once. Failing that, they move when the session times out.
+// at once. Failing that, they move when the session times out. A join that was
+// never answered may have made us a member too: one whose id we do not know,
+// who is taken out by name, as an administrator would (KIP-345).
 func (m *member) leave(ctx context.Context) error {
-	if m.id == "" {
+	if m.id == "" && m.stray == 0 {
 		return nil
 	}
 	node, err := m.findCoordinator(ctx)
@@ -318,6 +321,9 @@ func (m *member) leave(ctx context.Context) error {
 	l := &wire.LeaveGroup{GroupID: m.group, MemberID: m.id, InstanceID: m.instance}
 	if err := m.cluster.Do(ctx, node, l); err != nil {
 		return fmt.Errorf("leaving group %s: %w", m.group, err)
+	}
+	if m.id == "" && l.ErrorCode == codeUnknownMember {
+		return nil // the join has not been heard
 	}
 	if l.ErrorCode != codeNone {
 		return fmt.Errorf("leaving group %s: %w", m.group, kafka.Error(l.ErrorCode))

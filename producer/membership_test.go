@@ -206,3 +206,39 @@ func TestAnInstanceThatIsNotHeard(t *testing.T) {
 	heard.audit(t, k.Brokers(), topics)
 	mute.audit(t, k.Brokers(), topics)
 }
+
+// An instance that is told to stop while the answer to its join is on its way
+// is a member without knowing it. Its shards must not wait for its session's
+// end.
+func TestStoppedWhileJoining(t *testing.T) {
+	k := kafkatest.Shared(t, kafkas[V2])
+	topics, group := testTopics(t, testShards, 3), named(t, "group")
+	proxy, proxied := behind(t, k)
+	f := newFeed(t, 7)
+	one := run(t, group, "one", topics, wire.Config{Brokers: k.Brokers()}, f)
+	one.serves(testShards)
+
+	release := make(chan struct{})
+	held := proxy.Add(faultproxy.Fault{Kind: faultproxy.DelayAnswer, Key: int16(protocol.JoinGroup), Until: release})
+	two := run(t, group, "two", topics, proxied, f)
+	select {
+	case <-held.Hit():
+	case <-time.After(patience):
+		t.Fatal("no answer to a join was held back")
+	}
+	two.stop()
+	left, err := admin(t, k.Brokers()).DescribeGroups(patient(t), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range left[group].Members {
+		if m.InstanceID == nil || *m.InstanceID != "one" {
+			t.Errorf("still a member: %s", m.MemberID)
+		}
+	}
+	close(release)
+	one.serves(testShards)
+	f.progress(t, 3, allShards(testShards)...)
+	one.stop()
+	f.audit(t, k.Brokers(), topics)
+}
