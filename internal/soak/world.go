@@ -328,9 +328,10 @@ func (w *World) Await(what string, patience time.Duration, ok func() bool) time.
 	return time.Since(began)
 }
 
-// dump shows the last log lines of each instance, and ends them for the stacks
-// of their goroutines.
+// dump shows where Kafka's partitions stand and the last log lines of each
+// instance, and ends them for the stacks of their goroutines.
 func (w *World) dump() {
+	w.tb.Logf("Kafka, of what is not in sync or not read to its end:\n%s", w.watermarks())
 	for _, in := range w.all() {
 		w.tb.Logf("%s said (ended: %v):\n%s", in.Name, in.Ended(), in.log.String())
 		if in.Ended() {
