@@ -270,6 +270,9 @@ func (w *World) AwaitProgress(patience time.Duration) error {
 	began, last := time.Now(), w.Judged()
 	var before map[string]int64
 	for {
+		if err := w.Blind(); err != nil {
+			return fmt.Errorf("the auditor has given up: %w", err)
+		}
 		stuck := "the auditor"
 		if r := w.Judged(); before != nil {
 			stuck = w.stuck(before, r)
