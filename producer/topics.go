@@ -197,11 +197,21 @@ func (t *Topics) await(ctx context.Context, cluster *wire.Cluster, f *Found) err
 	}
 }
 
+// FitsOffsets returns ErrUnfit (wrapped) for an offsets topic with so few
+// partitions.
+func (t *Topics) FitsOffsets(partitions int32) error {
+	s := t.Specs[schemas.Offsets]
+	if partitions < s.Partitions {
+		return fmt.Errorf("%w: topic %s has %d partitions, fewer than the %d of topics.offsets.partitions; set that to %d (the topic must never grow: connectors would change their shard)",
+			ErrUnfit, s.Name, partitions, s.Partitions, partitions)
+	}
+	return nil
+}
+
 // judge refuses topics that would break a promise.
 func (t *Topics) judge(ctx context.Context, cluster *wire.Cluster, f *Found) error {
-	if got, want := f.Partitions[schemas.Offsets], t.Specs[schemas.Offsets].Partitions; got < want {
-		return fmt.Errorf("%w: topic %s has %d partitions, fewer than the %d of topics.offsets.partitions; set that to %d (the topic must never grow: connectors would change their shard)",
-			ErrUnfit, t.Specs[schemas.Offsets].Name, got, want, got)
+	if err := t.FitsOffsets(f.Partitions[schemas.Offsets]); err != nil {
+		return err
 	}
 	configs, err := t.describe(ctx, cluster)
 	if err != nil {

@@ -256,7 +256,7 @@ func (s *session) count(c *change) {
 	}
 	for _, i := range c.fresh {
 		if t := c.page.Events[i].CreatedAt; t.Before(c.lateBefore) {
-			m.lateness.Observe(c.now.Sub(t).Seconds())
+			m.lateness().Observe(c.now.Sub(t).Seconds())
 		}
 	}
 }

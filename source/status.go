@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -8,14 +9,19 @@ import (
 	"onelogin-kafka/schemas"
 )
 
-// silence is how long a poller may go without a successful poll before it no
-// longer passes for active.
-const silence = 5 * time.Minute
+// A poller that has gone without a successful poll for silence, and for
+// silentPolls of its intervals where that is longer, no longer passes for
+// active.
+const (
+	silence     = 5 * time.Minute
+	silentPolls = 3
+)
 
 // Status is how a poller fares at one moment. A zero time means never.
 type Status struct {
 	// State is ACTIVE, CATCHING_UP, THROTTLED or FAILING; INACTIVE before the
-	// first poll, and when an ACTIVE one had no successful poll for 5 minutes.
+	// first poll, and when an ACTIVE one had no successful poll for 5 minutes
+	// and three intervals.
 	State schemas.State
 	// Stage, Message and Advice say what is wrong, in DNIF's words; empty when
 	// nothing is. Stage is also "Kafka" when a record cannot be written.
@@ -53,11 +59,13 @@ func (p *Poller) Status() Status {
 	if !lagFrom.IsZero() {
 		st.Lag = max(now.Sub(lagFrom), 0)
 	}
+	silent := max(silence, silentPolls*st.Interval)
 	switch {
 	case st.State == "":
 		st.State = schemas.StateInactive
-	case st.State == schemas.StateActive && now.Sub(st.LastPoll) > silence:
-		st.State, st.Message = schemas.StateInactive, "no successful poll for 5 minutes"
+	case st.State == schemas.StateActive && now.Sub(st.LastPoll) > silent:
+		st.State, st.Since = schemas.StateInactive, st.LastPoll.Add(silent)
+		st.Message = fmt.Sprintf("no successful poll for %v minutes", int(silent.Minutes()))
 	}
 	return st
 }

@@ -82,11 +82,31 @@ func TestCatchingUpShows(t *testing.T) {
 	})
 }
 
+// Who polls seldom is not silent for that, and who is silent is so since the
+// time at which it became so.
+func TestSilentIsThreeIntervals(t *testing.T) {
+	for _, tc := range []struct{ interval, silent time.Duration }{
+		{time.Second, 5 * time.Minute}, {100 * time.Second, 5 * time.Minute}, {10 * time.Minute, 30 * time.Minute},
+	} {
+		within(t, func(t *testing.T, g *rig) {
+			p, polled := g.poller, time.Now()
+			p.status = Status{State: schemas.StateActive, Since: polled.Add(-time.Hour), LastPoll: polled, Interval: tc.interval}
+			time.Sleep(tc.silent)
+			g.wantState(schemas.StateActive)
+			time.Sleep(time.Minute)
+			st := g.wantState(schemas.StateInactive)
+			if want := polled.Add(tc.silent); !st.Since.Equal(want) {
+				t.Errorf("interval %v: silent since %v, want %v", tc.interval, st.Since, want)
+			}
+		})
+	}
+}
+
 // The names are what dashboards and alerts ask for.
 func TestMetricNames(t *testing.T) {
 	r := prometheus.NewRegistry()
 	m := NewMetrics(r)
-	m.of("acme")
+	m.of("acme").lateness().Observe(3)
 	m.Requests.WithLabelValues("acme", "200").Inc()
 	families, err := r.Gather()
 	if err != nil {

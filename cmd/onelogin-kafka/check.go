@@ -133,9 +133,7 @@ func checkConnectors(ctx context.Context, connectors []config.Connector) []<-cha
 				onelogin.Config{Domain: c.Domain, BaseURL: c.BaseURL, ClientID: c.ClientID, Secret: c.ClientSecret.Reveal},
 				onelogin.Options{HTTP: transport, Log: zerolog.Nop()})
 			if err != nil {
-				result <- preflight.Result{Target: c.Name, Failure: &preflight.Failure{
-					Stage: "Configuration", Message: "Configuration Error", Advice: err.Error(),
-				}}
+				result <- preflight.Result{Target: c.Name, Failure: preflight.FailureOf(ctx, err)}
 				return
 			}
 			result <- preflight.Connector(ctx, c.Name, client)
@@ -183,11 +181,12 @@ func (p *checkPrinter) object(r preflight.Result) {
 		Detail  string  `json:"detail,omitempty"`
 		Stage   string  `json:"stage,omitempty"`
 		Message string  `json:"message,omitempty"`
+		Cause   string  `json:"cause,omitempty"`
 		Advice  string  `json:"advice,omitempty"`
 		Request string  `json:"request_id,omitempty"`
 	}{Target: r.Target, Check: r.Check, OK: r.Failure == nil, Seconds: r.Took.Seconds(), Detail: r.Detail}
 	if f := r.Failure; f != nil {
-		o.Stage, o.Message, o.Advice, o.Request = f.Stage, f.Message, f.Advice, f.RequestID
+		o.Stage, o.Message, o.Cause, o.Advice, o.Request = f.Stage, f.Message, f.Cause, f.Advice, f.RequestID
 	} else if r.Check == "" {
 		o.Message = "Connection successful"
 	}

@@ -17,7 +17,11 @@ const defaultConfig = "onelogin-kafka.yaml"
 func configFlag(cmd *cobra.Command) func() (*config.Config, error) {
 	cmd.Flags().String("config", defaultConfig, "configuration `file`")
 	return func() (*config.Config, error) {
-		cfg, err := config.Load(configPath(cmd), os.LookupEnv)
+		path := configPath(cmd)
+		cfg, err := config.Load(path, os.LookupEnv)
+		if err != nil && path == "" {
+			err = fmt.Errorf("there is no %s here, so the environment was read; name a file with --config:\n%w", defaultConfig, err)
+		}
 		return cfg, usage(err)
 	}
 }

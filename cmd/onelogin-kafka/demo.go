@@ -166,6 +166,7 @@ func (d *demo) serve(ctx context.Context, began time.Time, l net.Listener) error
 	g.Go(func() error {
 		defer finish()
 		if !d.await(gctx, log) {
+			failed = errNotProven
 			return nil
 		}
 		halt()
@@ -182,6 +183,9 @@ func (d *demo) greet(l net.Listener, in *instance) {
 	fmt.Fprintf(d.out, "console    http://%s/metrics\n", in.web.Addr())
 	fmt.Fprintf(d.out, "topic      %s; also: onelogin-kafka tail --config %s\n\n", d.config.Topics.Events.Name, filepath.Join(d.dir, "onelogin-kafka.yaml"))
 }
+
+// errNotProven ends a demo that was to prove something and was stopped before.
+var errNotProven = errors.New("stopped before every event was there: nothing is proven")
 
 // patience is how long the demo waits for events that should be there.
 const patience = 60 * time.Second

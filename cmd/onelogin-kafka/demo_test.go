@@ -80,6 +80,16 @@ func TestDemoInterrupted(t *testing.T) {
 	}
 }
 
+// A demo that was to prove something and did not is no success.
+func TestDemoInterruptedBeforeTheProof(t *testing.T) {
+	t.Parallel()
+	c := startCommand(t, "demo", "--data", t.TempDir(), "--events", "100000")
+	eventually(t, "the first event", func() bool { return strings.Contains(c.out.String(), "USER_") })
+	if code := c.end(); code != exitFail || !strings.Contains(c.errs.String(), "nothing is proven") {
+		t.Errorf("got exit %d\n%s", code, c.errs.String())
+	}
+}
+
 // TestScenarioComesToItsEnd: whatever was asked for, exactly that many events
 // come, and the same ones however late one looks.
 func TestScenarioComesToItsEnd(t *testing.T) {

@@ -34,7 +34,8 @@ func newRun() *cobra.Command {
 			return err
 		}
 		log := newLog(cfg.Log, cmd.ErrOrStderr())
-		return runService(cmd.Context(), cfg, log, follow(service.Origin{Path: configPath(cmd), Lookup: os.LookupEnv}, cfg))
+		asRead := *cfg // the embedded broker's address goes into cfg, and is no change of the file
+		return runService(cmd.Context(), cfg, log, follow(service.Origin{Path: configPath(cmd), Lookup: os.LookupEnv}, &asRead))
 	}
 	return cmd
 }

@@ -250,12 +250,37 @@ func (l *loader) connector(c *Connector, at place) {
 	if c.ClientID == "" && !at.sub("client_id").reported() {
 		at.sub("client_id").problem("is missing; give the client id of the account's API credential")
 	}
-	l.secret(c.ClientSecret, true, at.sub("client_secret"))
+	l.credential(c, at)
 	pace(c, at)
 	within(at.sub("rate_limit.share"), c.RateLimit.Share, 1e-9, 1, "a number above 0, up to 1")
 	if size := at.sub("page_size"); c.PageSize != 0 || size.given() && !size.reported() {
 		within(size, c.PageSize, 1, 1000, "auto, or 1 to 1000")
 	}
+}
+
+// credential reports what cannot travel in OneLogin's Authorization header,
+// "client_id:<id>, client_secret:<secret>". It never quotes the secret.
+func (l *loader) credential(c *Connector, at place) {
+	const text = "holds a character that no OneLogin credential has (white space, comma or outside ASCII); copy it again from OneLogin"
+	id, secret := at.sub("client_id"), at.sub("client_secret")
+	if !plainToken(c.ClientID) && !id.reported() {
+		id.problem("%s %s", id.quote(c.ClientID), text)
+	}
+	l.secret(c.ClientSecret, true, secret)
+	if !c.ClientSecret.IsSet() || secret.reported() {
+		return
+	}
+	if v, err := c.ClientSecret.Reveal(); err == nil && !plainToken(v) {
+		if c.ClientSecret.File() != "" {
+			secret = secret.twin()
+		}
+		secret.problem("%s", text)
+	}
+}
+
+// plainToken tells whether all of s is printable ASCII but space and comma.
+func plainToken(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ',' })
 }
 
 func pace(c *Connector, at place) {

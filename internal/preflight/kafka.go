@@ -115,6 +115,9 @@ func (k *Kafka) topics(ctx context.Context) (detail string, exists bool, f *Fail
 	if f := k.policies(ctx, absent); f != nil {
 		return "", false, f
 	}
+	if f := k.shards(ctx, absent); f != nil {
+		return "", false, f
+	}
 	if f := k.replicas(ctx); f != nil {
 		return "", false, f
 	}
@@ -159,6 +162,23 @@ func (k *Kafka) replicas(ctx context.Context) *Failure {
 			Message: fmt.Sprintf("the topics cannot be created: replication factor %d, but %d brokers", rf, len(m.Brokers)),
 			Advice:  "Set topics.replication_factor, or start the other brokers.",
 		}
+	}
+	return nil
+}
+
+// shards judges the offsets topic's partitions where it exists while others do
+// not.
+func (k *Kafka) shards(ctx context.Context, absent map[string]bool) *Failure {
+	name := k.Topics.Specs[schemas.Offsets].Name
+	if absent[name] {
+		return nil
+	}
+	n, err := k.Cluster.Partitions(ctx, name)
+	if err == nil {
+		err = k.Topics.FitsOffsets(n)
+	}
+	if err != nil {
+		return fail("the topics do not fit", err)
 	}
 	return nil
 }

@@ -30,11 +30,13 @@ type Failure struct {
 	Stage   string // of a connector: "Configuration", "Authentication", "Fetch Logs" or "Validation"
 	Message string
 	Advice  string
+	// Cause is the error behind Message; empty where that says all.
+	Cause string
 	// RequestID is what OneLogin's support asks for; empty if unknown.
 	RequestID string
 }
 
-// String is "<Stage> Stage: <Message> - <Advice>", and the request id.
+// String is "<Stage> Stage: <Message> - <Advice> (<Cause>)", and the request id.
 func (f *Failure) String() string {
 	s := f.Message
 	if f.Stage != "" {
@@ -42,6 +44,9 @@ func (f *Failure) String() string {
 	}
 	if f.Advice != "" {
 		s += " - " + f.Advice
+	}
+	if f.Cause != "" {
+		s += " (" + f.Cause + ")"
 	}
 	if f.RequestID != "" {
 		s += fmt.Sprintf(" (request id %.80q)", f.RequestID)
@@ -70,15 +75,21 @@ func Connector(ctx context.Context, name string, client Client) Result {
 	defer cancel()
 	began := time.Now()
 	err := client.Check(cctx, nil)
-	return Result{Target: name, Took: time.Since(began), Failure: connectorFailure(ctx, err)}
+	return Result{Target: name, Took: time.Since(began), Failure: FailureOf(ctx, err)}
 }
 
-func connectorFailure(ctx context.Context, err error) *Failure {
+// FailureOf puts an error of a Client, or of making one, in words. ctx is that
+// of the whole check.
+func FailureOf(ctx context.Context, err error) *Failure {
 	if err == nil {
 		return nil
 	}
 	if api, ok := errors.AsType[*source.APIError](err); ok {
-		return &Failure{Stage: api.Stage, Message: api.Message, Advice: api.Advice, RequestID: api.RequestID}
+		f := &Failure{Stage: api.Stage, Message: api.Message, Advice: api.Advice, RequestID: api.RequestID}
+		if api.Err != nil {
+			f.Cause = api.Err.Error()
+		}
+		return f
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return &Failure{Stage: stageValidation, Message: msgTimeout, Advice: "OneLogin did not answer within a minute; try again later."}

@@ -37,6 +37,7 @@ func (s *Service) report(ctx context.Context, c *connector, session *producer.Se
 			return
 		}
 		st := s.status(c, session.Shard)
+		s.metrics.SetState(c.config.Name, st.State) // the poller does not show that it is silent
 		r := schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(c.config.Name), Value: st.Marshal(), Time: st.UpdatedAt}
 		if session.Note(ctx, r) != nil {
 			return
