@@ -34,19 +34,19 @@ const (
 )
 
 // Read hands every committed record from the log's start up to its high
-// watermark as of now to do. It waits for open transactions below that to be
-// decided. The record's slices are valid until do returns.
-func (l *CommittedLog) Read(ctx context.Context, do func(offset int64, r *schemas.Record) error) error {
+// watermark as of now to do, and returns that. It waits for open transactions
+// below it to be decided. The record's slices are valid until do returns.
+func (l *CommittedLog) Read(ctx context.Context, do func(offset int64, r *schemas.Record) error) (end int64, err error) {
 	start, err := l.Offset(ctx, earliest)
 	if err != nil {
-		return fmt.Errorf("asking for the log's start: %w", err)
+		return 0, fmt.Errorf("asking for the log's start: %w", err)
 	}
 	// Read uncommitted: the last stable offset may lag behind what is committed.
-	end, err := l.Offset(ctx, latest)
+	end, err = l.Offset(ctx, latest)
 	if err != nil {
-		return fmt.Errorf("asking for the high watermark: %w", err)
+		return 0, fmt.Errorf("asking for the high watermark: %w", err)
 	}
-	return l.read(ctx, start, end, do)
+	return end, l.read(ctx, start, end, do)
 }
 
 // Follow hands every committed record from offset on to do until ctx ends or

@@ -138,7 +138,7 @@ func (l *cleanedLog) check(when string) {
 	got := map[string]map[string][]byte{}
 	log := CommittedLog{Cluster: l.cluster, Topic: l.part.topic, Partition: l.part.index, MaxBytes: 4096}
 	last := int64(-1)
-	err := log.Read(patient(l.t), func(offset int64, r *schemas.Record) error {
+	_, err := log.Read(patient(l.t), func(offset int64, r *schemas.Record) error {
 		if offset <= last {
 			l.t.Errorf("%s: offset %d after %d", when, offset, last)
 		}
@@ -235,7 +235,7 @@ func TestReadingKeepsLittleInMemory(t *testing.T) {
 	}
 	before, most, n := live(), uint64(0), 0
 	log := CommittedLog{Cluster: cluster, Topic: topic}
-	if err := log.Read(ctx, func(int64, *schemas.Record) error {
+	if _, err := log.Read(ctx, func(int64, *schemas.Record) error {
 		if n++; n%25 == 0 {
 			most = max(most, live())
 		}

@@ -18,6 +18,10 @@ var ErrTooLarge = source.ErrTooLarge
 // written with our identity.
 var ErrFenced = errors.New("fenced: another producer has taken over")
 
+// ErrStale is returned (wrapped) when a partition goes on elsewhere than where it
+// was read to: a broker that was its leader once has told us the end.
+var ErrStale = errors.New("the offsets were not read to their end")
+
 // Kafka's error codes, as far as they decide what we do
 // (Kafka's protocol, "Error Codes").
 const (
@@ -47,7 +51,7 @@ const (
 	codeOperationNotAttempted   = 55
 	codeKafkaStorage            = 56
 	codeFencedLeaderEpoch       = 74
-	codeUnknownLeaderEpoch      = 76
+	codeUnknownLeaderEpoch      = 75
 	codeMemberIDRequired        = 79
 	codeFencedInstanceID        = 82
 	codeProducerFenced          = 90

@@ -306,7 +306,7 @@ func (in *Instance) hold(ctx context.Context, m *member, index int32) {
 		txn: &transactor{
 			cluster: in.Cluster, id: fmt.Sprintf("%s-%d", in.Config.Group, index),
 			protocol: in.protocol, timeout: transactionTimeout, coordinator: -1,
-			appended: in.writer.clock.learn,
+			appended: in.writer.appended,
 		},
 	}
 	var told string

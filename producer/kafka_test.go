@@ -86,7 +86,7 @@ func testTopics(t testing.TB, shards int32, replicas int16) Topics {
 }
 
 func newTransactor(cluster *wire.Cluster, id string, p Protocol) *transactor {
-	return &transactor{cluster: cluster, id: id, protocol: p, timeout: transactionTimeout, coordinator: -1, appended: func(int64) {}}
+	return &transactor{cluster: cluster, id: id, protocol: p, timeout: transactionTimeout, coordinator: -1, appended: func(string, int64) {}}
 }
 
 // batchesOf encodes values as records, in batches of at most limit bytes.
@@ -109,7 +109,7 @@ func committed(t testing.TB, cluster *wire.Cluster, p partition) []string {
 	t.Helper()
 	var values []string
 	log := CommittedLog{Cluster: cluster, Topic: p.topic, Partition: p.index}
-	err := log.Read(patient(t), func(_ int64, r *schemas.Record) error {
+	_, err := log.Read(patient(t), func(_ int64, r *schemas.Record) error {
 		values = append(values, string(r.Value))
 		return nil
 	})

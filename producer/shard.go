@@ -161,7 +161,8 @@ func (s *shard) session(ctx context.Context) (served time.Duration, err error) {
 }
 
 // takeOver fences, then reads: what the last owner wrote is by then either
-// committed and seen, or aborted.
+// committed and seen, or aborted. A broker that no longer leads the partition
+// and does not know it shows an older end; the first write finds that out.
 func (s *shard) takeOver(ctx context.Context) (map[string]map[string][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
 	defer cancel()
@@ -185,7 +186,7 @@ func (s *shard) takeOver(ctx context.Context) (map[string]map[string][]byte, err
 	log := CommittedLog{Cluster: s.writer.cluster, Topic: s.writer.topics[schemas.Offsets], Partition: s.index}
 	began := time.Now()
 	records := 0
-	err := log.Read(ctx, func(_ int64, r *schemas.Record) error {
+	end, err := log.Read(ctx, func(_ int64, r *schemas.Record) error {
 		records++
 		fold(committed, r.Key, r.Value)
 		return nil
@@ -193,6 +194,7 @@ func (s *shard) takeOver(ctx context.Context) (map[string]map[string][]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("reading offsets: %w", err)
 	}
+	s.txn.expect(partition{log.Topic, log.Partition}, end)
 	s.log.Debug().Int("records", records).Int("connectors", len(committed)).Dur("took", time.Since(began)).Msg("offsets read")
 	return committed, nil
 }

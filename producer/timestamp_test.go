@@ -123,7 +123,7 @@ func TestOffsetsAreDatedByTheBroker(t *testing.T) {
 	})
 	read := 0
 	log := CommittedLog{Cluster: open(t, kafkatest.Shared(t, kafkatest.Options{}).Brokers()...), Topic: topics.Specs[schemas.Offsets].Name}
-	err := log.Read(patient(t), func(_ int64, r *schemas.Record) error {
+	_, err := log.Read(patient(t), func(_ int64, r *schemas.Record) error {
 		read++
 		if time.Since(r.Time).Abs() > time.Minute {
 			t.Errorf("read back with the time %s", r.Time)

@@ -49,12 +49,32 @@ type transactor struct {
 	protocol Protocol
 	timeout  time.Duration // after which the coordinator aborts a transaction
 
-	// appended is told when a broker appended a batch, in ms since the epoch.
-	appended func(ms int64)
+	// appended is told when a broker says it appended a batch, in ms since the
+	// epoch. Of a batch that was sent again, that is the time of its newest record
+	// where the topic keeps those.
+	appended func(topic string, ms int64)
 
 	identity    identity
 	coordinator int32 // -1 = not known
 	sequences   map[partition]int32
+	// ends is where the next batch of a partition must land.
+	ends map[partition]int64
+}
+
+// expect has the first batch of a partition land at end, up to which it was
+// read: nobody but the owner of the transactional id writes there. If it lands
+// elsewhere, whoever told the end was no longer the partition's leader, and what
+// was read is not all there is; the transaction must not be committed.
+func (t *transactor) expect(p partition, end int64) { t.ends = map[partition]int64{p: end} }
+
+// landed compares where a batch of p landed with what is expected of the first.
+func (t *transactor) landed(p partition, offset int64) error {
+	end, ok := t.ends[p]
+	if ok && offset != end {
+		return fmt.Errorf("%s/%d was read to %d and goes on at %d: %w", p.topic, p.index, end, offset, ErrStale)
+	}
+	delete(t.ends, p)
+	return nil
 }
 
 // init takes the transactional id over: it fences every earlier producer, ends
@@ -67,7 +87,7 @@ func (t *transactor) init(ctx context.Context) error {
 		code, err := t.initOnce(ctx)
 		switch {
 		case err == nil && code == codeNone:
-			t.sequences = map[partition]int32{}
+			t.sequences, t.ends = map[partition]int32{}, nil
 			return nil
 		case err == nil && !notYet(code):
 			return fmt.Errorf("taking over transactional id %s: %w", t.id, t.refusal(code, ""))
@@ -309,14 +329,18 @@ func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partitio
 	}
 	for _, req := range requests {
 		for _, r := range req.Results {
-			t.appended(r.AppendTime)
+			t.appended(r.Topic, r.AppendTime)
 		}
 	}
 	for _, req := range requests {
 		for _, r := range req.Results {
 			switch {
 			case r.ErrorCode == codeNone || r.ErrorCode == codeDuplicateSequence:
-				delete(pending, partition{r.Topic, r.Partition})
+				p := partition{r.Topic, r.Partition}
+				if err := t.landed(p, r.BaseOffset); err != nil {
+					return err
+				}
+				delete(pending, p)
 			case !moved(r.ErrorCode):
 				return fmt.Errorf("%s/%d: %w", r.Topic, r.Partition, t.refusal(r.ErrorCode, r.Topic))
 			}

@@ -69,7 +69,8 @@ func TestCommitIsVisibleAsAWhole(t *testing.T) {
 		var early []string
 		go func() {
 			log := CommittedLog{Cluster: cluster, Topic: events}
-			read <- log.Read(ctx, func(_ int64, r *schemas.Record) error { early = append(early, string(r.Value)); return nil })
+			_, err := log.Read(ctx, func(_ int64, r *schemas.Record) error { early = append(early, string(r.Value)); return nil })
+			read <- err
 		}()
 		for _, part := range parts {
 			if f := fetchRaw(t, cluster, part, false); len(f.Records) == 0 || f.HighWatermark != 20 {

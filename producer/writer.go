@@ -28,6 +28,14 @@ type writer struct {
 	clock    brokerClock
 }
 
+// appended has the clock learn from the offsets topic, whose batches the brokers
+// date.
+func (w *writer) appended(topic string, ms int64) {
+	if topic == w.topics[schemas.Offsets] {
+		w.clock.learn(ms)
+	}
+}
+
 // Kafka's default for message.timestamp.after.max.ms since version 4.0. The
 // margin keeps us within it by the broker's clock.
 const (

@@ -248,7 +248,11 @@ func (b *Budget) Observe(r RateLimit) {
 	ends := at.Add(r.Reset)
 	switch {
 	case r.Reset <= 0:
-		// Without an end it says nothing of the window we count in.
+		// Without an end it says nothing of the window we count in. If that has
+		// just begun, since Reset tells whole seconds, it is of the one before.
+		if b.remaining < 0 {
+			return
+		}
 	case b.began.IsZero() || ends.Sub(b.ends) > sameWindow:
 		b.open(now, ends)
 		b.inherit(1, r)

@@ -163,7 +163,7 @@ func (r *run) order(page *Page) {
 		return
 	}
 	first, last := &page.Events[0], &page.Events[n-1]
-	if n > 1 && !page.Ascending || r.events > 0 && first.ID <= r.lastID {
+	if n > 1 && !page.Ascending || r.events > 0 && first.ID < r.lastID {
 		r.unordered = true
 	}
 	if last.CreatedAt.Before(first.CreatedAt) {

@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"onelogin-kafka/schemas"
@@ -194,10 +195,12 @@ func (s *session) tailFailed(err error, r *run) error {
 	return nil
 }
 
-// settleLimit falls back on the page size that always works, if api says that
-// the present one does not; the poll is then made again at once.
+// settleLimit falls back on the page size that always works, if api says, or
+// may mean, that the present one does not: what a 400 for it says is documented
+// nowhere. The poll is then made again at once.
 func (s *session) settleLimit(api *APIError) bool {
-	if api.Kind != BadLimit || s.set.PageSize != 0 || s.p.limit <= safePageSize {
+	mayMean := api.Kind == Refused && (api.Status == http.StatusBadRequest || api.Status == http.StatusUnprocessableEntity)
+	if api.Kind != BadLimit && !mayMean || s.set.PageSize != 0 || s.p.limit <= safePageSize {
 		return false
 	}
 	s.setLimit(safePageSize)

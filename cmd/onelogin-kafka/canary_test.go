@@ -279,7 +279,7 @@ func authorized(t *testing.T, url string) string {
 func dump(t *testing.T, log *producer.CommittedLog) string {
 	t.Helper()
 	var b strings.Builder
-	err := log.Read(t.Context(), func(_ int64, r *schemas.Record) error {
+	_, err := log.Read(t.Context(), func(_ int64, r *schemas.Record) error {
 		fmt.Fprintf(&b, "%s\n%s\n", r.Key, r.Value)
 		for _, h := range r.Headers {
 			fmt.Fprintf(&b, "%s: %s\n", h.Key, h.Value)

@@ -50,7 +50,7 @@ func (l ledger) read(ctx context.Context, cluster *wire.Cluster, topic string) e
 	}
 	for p := range partitions {
 		log := &producer.CommittedLog{Cluster: cluster, Topic: topic, Partition: p}
-		err := log.Read(ctx, func(_ int64, r *schemas.Record) error {
+		_, err := log.Read(ctx, func(_ int64, r *schemas.Record) error {
 			_, err := l.add(r)
 			return err
 		})

@@ -307,3 +307,23 @@ func TestTopicNames(t *testing.T) {
 		t.Errorf("names are %v", names)
 	}
 }
+
+// What run would refuse, config check must refuse too, and not show the secret.
+func TestLoadRefusesCredentialsThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ id, secret, path string }{
+		"id with a letter of no credential": {"0123…", canary, "client_id: "},
+		"id with a space":                   {"a b", canary, "client_id: "},
+		"secret with a comma":               {"id", canary + ",x", "client_secret_file: "},
+		"secret with a space at its end":    {"id", canary + " \n", "client_secret_file: "},
+	} {
+		path := write(t, map[string]string{
+			"config.yaml": "kafka: {brokers: [b:1]}\ninstance: i\nconnectors: [{name: acme, domain: acme, client_id: " + tc.id + ", client_secret_file: secret}]\n",
+			"secret":      tc.secret,
+		})
+		_, err := config.Load(path, lookup)
+		if err == nil || !strings.Contains(err.Error(), tc.path) || !strings.Contains(err.Error(), "no OneLogin credential has") || strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: got error %v", name, err)
+		}
+	}
+}

@@ -282,7 +282,7 @@ func (w *world) read(topic string, do func(r *schemas.Record)) {
 	}
 	for p := range n {
 		log := producer.CommittedLog{Cluster: cluster, Topic: topic, Partition: p}
-		if err := log.Read(w.tb.Context(), func(_ int64, r *schemas.Record) error { do(r); return nil }); err != nil {
+		if _, err := log.Read(w.tb.Context(), func(_ int64, r *schemas.Record) error { do(r); return nil }); err != nil {
 			w.tb.Fatal(err)
 		}
 	}

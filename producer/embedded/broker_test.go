@@ -297,7 +297,7 @@ func TestAbortedStaysHiddenInLongLogs(t *testing.T) {
 	for _, size := range []int32{1, 4000, 10_000, 1 << 20} {
 		var got []string
 		log := &producer.CommittedLog{Cluster: cluster, Topic: topic, MaxBytes: size}
-		err := log.Read(t.Context(), func(_ int64, r *schemas.Record) error { got = append(got, string(r.Value)); return nil })
+		_, err := log.Read(t.Context(), func(_ int64, r *schemas.Record) error { got = append(got, string(r.Value)); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

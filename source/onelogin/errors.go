@@ -72,12 +72,9 @@ type fault struct {
 	oauth     string // RFC 6749's error
 }
 
-// faultOf reads the body of an answer that is not a success. A body that is not
-// JSON (the edge answers in HTML) says nothing.
+// faultOf reads the body of an answer that is not a success, whatever it calls
+// itself. A body that is not JSON (the edge answers in HTML) says nothing.
 func faultOf(a *answer) fault {
-	if !isJSON(a.header) {
-		return fault{}
-	}
 	env, err := readEnvelope(a.body, func(at int) (int, bool) { return skipValue(a.body, at, 1) })
 	if err != nil {
 		return fault{}
