@@ -165,6 +165,14 @@ func TestPageSizeAuto(t *testing.T) {
 	for name, set := range map[string]func(a *fakeAPI){
 		"refused": func(a *fakeAPI) { a.maxLimit = 50 },
 		"clamped": func(a *fakeAPI) { a.clamp = 50 },
+		"refused without a word of why": func(a *fakeAPI) {
+			a.fault = func(_ int, q Query) error {
+				if q.Limit <= 50 {
+					return nil
+				}
+				return &APIError{Kind: Refused, Stage: "Fetch Logs", Message: "Request Failed - response code 400, reason Bad Request", Status: 400}
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			within(t, func(t *testing.T, g *rig) {
