@@ -29,7 +29,9 @@ const (
 	leaveTimeout      = 2 * time.Second
 	// maxStray bounds how often two instances of one name can fence each other
 	// before one of them ends.
-	maxStray          = 3
+	maxStray = 3
+	// strayWithin bounds how late a request of our own may still arrive.
+	strayWithin       = 5 * time.Minute
 	groupProtocol     = "onelogin-sticky-v1"
 	groupProtocolType = "consumer"
 )
@@ -58,8 +60,9 @@ type member struct {
 	owned       []int32
 	// stray counts joins under no member id whose answer never came: each may
 	// reach the coordinator late and fence us as another process would, and each
-	// may have made us a member.
-	stray int
+	// may have made us a member. strayed is when the last was sent.
+	stray   int
+	strayed time.Time
 	// unproven is a member id that only one coordinator's memory may have: until
 	// the group is written down, which SyncGroup's answer tells. A coordinator
 	// that was asleep while another took its place gives such ids, and the other
@@ -187,7 +190,7 @@ func (m *member) judge(code int16) error {
 		case m.unproven:
 			m.forget()
 			return fmt.Errorf("%w (%s, under a member id that was never written down)", errLostMembership, kafka.Error(code).Title())
-		case m.stray > 0:
+		case m.stray > 0 && time.Since(m.strayed) < strayWithin:
 			m.stray--
 			m.forget()
 			return fmt.Errorf("%w (%s, maybe by a late request of our own)", errLostMembership, kafka.Error(code).Title())
@@ -231,7 +234,7 @@ func (m *member) join(ctx context.Context) ([]int32, error) {
 	})
 	if err != nil {
 		if m.id == "" {
-			m.stray = min(m.stray+1, maxStray)
+			m.stray, m.strayed = min(m.stray+1, maxStray), time.Now()
 		}
 		return nil, err
 	}

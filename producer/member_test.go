@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -122,4 +123,24 @@ func TestAMemberIDThatWasNeverWrittenDown(t *testing.T) {
 	if err := <-ended; !errors.Is(err, ErrInstanceFenced) {
 		t.Errorf("another process with our name: ended with %v", err)
 	}
+}
+
+// TestAStrayJoinIsForgotten: an instance that could not join at once when it
+// started must, weeks later, still be the one that ends when another takes its
+// name: not take that for a late join of its own and throw the new one out.
+func TestAStrayJoinIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMember(nil, "group", "one", "offsets")
+		m.assigned = func(int32, []int32) {}
+		m.id, m.stray, m.strayed = "known", 2, time.Now()
+		time.Sleep(strayWithin - time.Second)
+		if err := m.judge(codeFencedInstanceID); !errors.Is(err, errLostMembership) {
+			t.Errorf("soon after a join that nobody answered: %v", err)
+		}
+		m.id = "known"
+		time.Sleep(2 * time.Second)
+		if err := m.judge(codeFencedInstanceID); !errors.Is(err, ErrInstanceFenced) {
+			t.Errorf("long after it: %v", err)
+		}
+	})
 }
