@@ -69,9 +69,8 @@ func TestBrokerClock(t *testing.T) {
 }
 
 // writeOne has an instance write r and looks at it once that is committed.
-func writeOne(t *testing.T, topics Topics, r schemas.Record, look func(*Instance)) {
+func writeOne(t *testing.T, k *kafkatest.Cluster, topics Topics, r schemas.Record, look func(*Instance)) {
 	t.Helper()
-	k := kafkatest.Shared(t, kafkatest.Options{})
 	written := make(chan struct{}, 1)
 	in := &Instance{Cluster: open(t, k.Brokers()...), Config: Config{
 		Group: named(t, "group"), Instance: "one", Topics: topics, Compression: compress.Zstd,
@@ -102,7 +101,7 @@ func writeOne(t *testing.T, topics Topics, r schemas.Record, look func(*Instance
 // than an hour ahead, and with one record its whole transaction.
 func TestAnEventDatedFarAheadDoesNotStopItsShard(t *testing.T) {
 	ahead := schemas.Record{Topic: schemas.Events, Key: []byte("acme"), Value: []byte(`{"id":1}`), Time: time.Now().AddDate(10, 0, 0)}
-	writeOne(t, testTopics(t, 1, 3), ahead, func(in *Instance) {
+	writeOne(t, kafkatest.Shared(t, kafkas[V2]), testTopics(t, 1, 3), ahead, func(in *Instance) {
 		for _, s := range in.Shards() {
 			if s.Err != nil {
 				t.Errorf("shard %d is in trouble: %v", s.Shard, s.Err)
@@ -111,12 +110,21 @@ func TestAnEventDatedFarAheadDoesNotStopItsShard(t *testing.T) {
 	})
 }
 
+// TestAnOldEventDoesNotStopItsShard: until Kafka 3.9 a topic may have one bound
+// for both sides, which the newer ones do not show.
+func TestAnOldEventDoesNotStopItsShard(t *testing.T) {
+	k, topics := kafkatest.Shared(t, kafkas[V1]), testTopics(t, 1, 1)
+	createTopic(t, k.Brokers(), topics.Specs[schemas.Events].Name, 2, map[string]string{timestampEither: "604800000"})
+	old := schemas.Record{Topic: schemas.Events, Key: []byte("acme"), Value: []byte(`{"id":1}`), Time: time.Now().AddDate(0, 0, -30)}
+	writeOne(t, k, topics, old, func(*Instance) {})
+}
+
 // TestOffsetsAreDatedByTheBroker: an instance whose clock is hours ahead can
 // write its offsets, and learns the time from Kafka.
 func TestOffsetsAreDatedByTheBroker(t *testing.T) {
 	topics := testTopics(t, 1, 3)
 	ahead := schemas.Record{Topic: schemas.Offsets, Key: schemas.OffsetKey("acme"), Value: []byte(`{}`), Time: time.Now().Add(3 * time.Hour)}
-	writeOne(t, topics, ahead, func(in *Instance) {
+	writeOne(t, kafkatest.Shared(t, kafkas[V2]), topics, ahead, func(in *Instance) {
 		if told := in.writer.clock.now(); in.writer.clock.told.IsZero() || time.Since(told).Abs() > time.Minute {
 			t.Errorf("the brokers' clock was taken for %s", told)
 		}

@@ -243,6 +243,10 @@ func (t *Topics) judge(ctx context.Context, cluster *wire.Cluster, f *Found) err
 		if text, ok := c[timestampAfter]; ok {
 			f.TimestampAfter[i] = bound(text)
 		}
+		if text, ok := c[timestampEither]; ok {
+			f.TimestampBefore[i] = tighter(f.TimestampBefore[i], bound(text))
+			f.TimestampAfter[i] = tighter(f.TimestampAfter[i], bound(text))
+		}
 		if f.replicas[i] > 1 && c["min.insync.replicas"] == "1" {
 			f.Warnings = append(f.Warnings, fmt.Sprintf("topic %s has %d replicas but min.insync.replicas=1: a lost broker can lose committed records", name, f.replicas[i]))
 		}
@@ -252,11 +256,20 @@ func (t *Topics) judge(ctx context.Context, cluster *wire.Cluster, f *Found) err
 
 const resourceTopic = 2
 
-// Since Kafka 3.6.
+// The first two are there since Kafka 3.6, the third until 3.9.
 const (
 	timestampBefore = "message.timestamp.before.max.ms"
 	timestampAfter  = "message.timestamp.after.max.ms"
+	timestampEither = "message.timestamp.difference.max.ms"
 )
+
+// tighter returns the smaller of two bounds; 0 is not known.
+func tighter(a, b int64) int64 {
+	if a == 0 {
+		return b
+	}
+	return min(a, b)
+}
 
 // bound reads a timestamp bound of a topic; what is beyond a time.Duration is
 // none.
@@ -290,7 +303,7 @@ func (t *Topics) describeOnce(ctx context.Context, cluster *wire.Cluster) (confi
 	for _, s := range t.Specs {
 		req.Resources = append(req.Resources, describeconfigs.RequestResource{
 			ResourceType: resourceTopic, ResourceName: s.Name,
-			ConfigNames: []string{"cleanup.policy", "max.message.bytes", "min.insync.replicas", timestampBefore, timestampAfter},
+			ConfigNames: []string{"cleanup.policy", "max.message.bytes", "min.insync.replicas", timestampBefore, timestampAfter, timestampEither},
 		})
 	}
 	var res protocol.Message
