@@ -161,7 +161,7 @@ type stop struct{ error }
 // fetch reads once from offset and returns the offset to go on from, after an
 // error too.
 func (l *CommittedLog) fetch(ctx context.Context, offset int64, do func(int64, *schemas.Record) error) (int64, error) {
-	f, err := l.fetchOnce(ctx, offset)
+	f, err := l.fetchOnce(ctx, offset, true)
 	if err != nil {
 		return offset, err
 	}
@@ -183,7 +183,7 @@ func (l *CommittedLog) fetch(ctx context.Context, offset int64, do func(int64, *
 	}
 }
 
-func (l *CommittedLog) fetchOnce(ctx context.Context, offset int64) (*wire.Fetch, error) {
+func (l *CommittedLog) fetchOnce(ctx context.Context, offset int64, committed bool) (*wire.Fetch, error) {
 	rctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	node, err := l.Cluster.Leader(rctx, l.Topic, l.Partition)
@@ -196,7 +196,7 @@ func (l *CommittedLog) fetchOnce(ctx context.Context, offset int64) (*wire.Fetch
 	}
 	f := &wire.Fetch{
 		Topic: l.Topic, Partition: l.Partition, Offset: offset,
-		MaxWaitMS: 250, MinBytes: 1, MaxBytes: maxBytes, ReadCommitted: true,
+		MaxWaitMS: 250, MinBytes: 1, MaxBytes: maxBytes, ReadCommitted: committed,
 	}
 	if err := l.Cluster.Do(rctx, node, f); err != nil {
 		return nil, err

@@ -1,12 +1,15 @@
 package producer
 
 import (
+	"errors"
+	"maps"
 	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"onelogin-kafka/internal/kafkatest"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )
@@ -47,4 +50,84 @@ func TestAnOldLeaderTellsTheEnd(t *testing.T) {
 		t.Errorf("the offsets' end was asked for %d times, want a further one after two old answers", told.Load())
 	}
 	f.audit(t, broker.ListenAddrs(), topics)
+}
+
+// What lies between the end that was read and the first batch decides: markers
+// are nothing to have missed, as one of a check beside the service; a record is.
+func TestFirstBatchLandsElsewhere(t *testing.T) {
+	steps := map[string]struct {
+		between func(t *testing.T, other *transactor, part partition)
+		read    func(end int64) int64 // the end that we are told
+		stale   bool
+	}{
+		"nothing between": {},
+		"markers of aborted transactions": {between: func(t *testing.T, other *transactor, part partition) {
+			for range 2 {
+				if err := other.begin(patient(t), maps.Keys(map[partition]bool{part: true})); err != nil {
+					t.Fatal(err)
+				}
+				if err := other.init(patient(t)); err != nil { // aborts
+					t.Fatal(err)
+				}
+			}
+		}},
+		"a record": {stale: true, between: func(t *testing.T, other *transactor, part partition) {
+			if err := other.write(patient(t), map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "missed")}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"a record of an open transaction": {stale: true, between: func(t *testing.T, other *transactor, part partition) {
+			batches := map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "open")}
+			if err := other.begin(patient(t), maps.Keys(batches)); err != nil {
+				t.Fatal(err)
+			}
+			if err := other.produce(patient(t), batches); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"a later end": {stale: true, read: func(end int64) int64 { return end + 10 }},
+	}
+	onBoth(t, func(t *testing.T, p Protocol, k *kafkatest.Cluster) {
+		for name, step := range steps {
+			t.Run(name, func(t *testing.T) {
+				part := partition{named(t, "offsets"), 0}
+				createTopic(t, k.Brokers(), part.topic, 1, nil)
+				cluster, ctx := open(t, k.Brokers()...), patient(t)
+				owner, other := newTransactor(cluster, named(t, "owner"), p), newTransactor(cluster, named(t, "other"), p)
+				for _, txn := range []*transactor{owner, other} {
+					if err := txn.init(ctx); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := owner.write(ctx, map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "before")}); err != nil {
+					t.Fatal(err)
+				}
+				log := CommittedLog{Cluster: cluster, Topic: part.topic}
+				end, err := log.Read(ctx, func(int64, *schemas.Record) error { return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				if step.read != nil {
+					end = step.read(end)
+				}
+				owner.expect(part, end)
+				if step.between != nil {
+					step.between(t, other, part)
+					if now, err := log.End(ctx); err != nil || now == end {
+						t.Fatalf("the partition still ends at %d (%v)", now, err)
+					}
+				}
+				err = owner.write(ctx, map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "after")})
+				if errors.Is(err, ErrStale) != step.stale || !step.stale && err != nil {
+					t.Fatalf("got %v, want it stale: %t", err, step.stale)
+				}
+				if err == nil { // the next one may land anywhere
+					err = owner.write(ctx, map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "later")})
+				}
+				if err != nil && !step.stale {
+					t.Fatal(err)
+				}
+			})
+		}
+	})
 }

@@ -61,22 +61,6 @@ type transactor struct {
 	ends map[partition]int64
 }
 
-// expect has the first batch of a partition land at end, up to which it was
-// read: nobody but the owner of the transactional id writes there. If it lands
-// elsewhere, whoever told the end was no longer the partition's leader, and what
-// was read is not all there is; the transaction must not be committed.
-func (t *transactor) expect(p partition, end int64) { t.ends = map[partition]int64{p: end} }
-
-// landed compares where a batch of p landed with what is expected of the first.
-func (t *transactor) landed(p partition, offset int64) error {
-	end, ok := t.ends[p]
-	if ok && offset != end {
-		return fmt.Errorf("%s/%d was read to %d and goes on at %d: %w", p.topic, p.index, end, offset, ErrStale)
-	}
-	delete(t.ends, p)
-	return nil
-}
-
 // init takes the transactional id over: it fences every earlier producer, ends
 // whatever transaction is open and brings a new identity. It returns only with
 // a definite answer or an error, and may be repeated after any of them.
@@ -337,7 +321,7 @@ func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partitio
 			switch {
 			case r.ErrorCode == codeNone || r.ErrorCode == codeDuplicateSequence:
 				p := partition{r.Topic, r.Partition}
-				if err := t.landed(p, r.BaseOffset); err != nil {
+				if err := t.landed(ctx, p, r.BaseOffset); err != nil {
 					return err
 				}
 				delete(pending, p)
