@@ -22,8 +22,9 @@ const (
 
 // reserves are the parts of the even line (what would be left if the share were
 // spent evenly until the window ends) that a priority leaves to those before
-// it. Catching up may thus burst through nine tenths of the share at once.
-var reserves = [...]float64{Tail: 0, CatchUp: 0.1, Sweep: 0.5, Backfill: 0.7}
+// it. Catching up may thus burst through nine tenths of the share at once, while
+// sweeps live on what the tail saves.
+var reserves = [...]float64{Tail: 0, CatchUp: 0.1, Sweep: 0.8, Backfill: 0.9}
 
 const (
 	// OneLogin documents 5,000 calls per hour and account, in a fixed hour.
@@ -31,9 +32,14 @@ const (
 	limitWindow  = time.Hour
 	// defaultShare leaves half of the account's calls to other tools.
 	defaultShare = 0.5
-	// spacedBelow is the part of the even line under which even tail calls are
-	// spaced out, so that the rest lasts until the window ends.
-	spacedBelow = 0.1
+	// tailPart is the part of an even spread that the tail's runs keep to once
+	// the budget is below the even line; the rest is saved for sweeps.
+	tailPart = 0.8
+	// mostSpacing bounds how long a run of many pages puts off the next tail call.
+	mostSpacing = 30 * time.Second
+	// trickle is the part of the even line that is left to an owner who cannot
+	// know what others have used for it.
+	trickle = 0.05
 	// sameWindow is how far two answers may differ about the end of a window.
 	sameWindow = time.Minute
 )
@@ -53,7 +59,8 @@ type Budget struct {
 	remaining int       // what the API said is left, less the calls since; -1 = not known
 	began     time.Time // when this window was first seen
 	ends      time.Time
-	last      time.Time // the last call granted
+	last      time.Time // the last tail call granted
+	pages     int       // of the runs since then, with that call
 	blocked   time.Time // nothing is granted before
 	observed  RateLimit
 	// strict tells that the calls which are gone when the next answer comes may
@@ -107,7 +114,7 @@ func (b *Budget) Join(other *Budget) {
 		b.blocked = other.blocked
 	}
 	if other.last.After(b.last) {
-		b.last = other.last
+		b.last, b.pages = other.last, other.pages
 	}
 	b.strict = b.strict || other.strict
 	switch {
@@ -182,7 +189,12 @@ func (b *Budget) take(p Priority) time.Duration {
 	if b.remaining > 0 {
 		b.remaining--
 	}
-	b.last = now
+	switch p {
+	case Tail:
+		b.last, b.pages = now, 1
+	case CatchUp:
+		b.pages++
+	}
 	return 0
 }
 
@@ -206,11 +218,19 @@ func (b *Budget) delay(now time.Time, p Priority) time.Duration {
 		wait := float64(left) * (1 - r/reserve)
 		return min(max(time.Duration(wait), 10*time.Millisecond), left)
 	}
-	if r < spacedBelow*even {
-		spacing := time.Duration(float64(left) / r)
-		return max(b.last.Add(spacing).Sub(now), 0)
+	if p == Tail && r < even {
+		return max(b.last.Add(b.spacing(left, r)).Sub(now), 0)
 	}
 	return 0
+}
+
+// spacing is how far the next tail call keeps from the last when r calls are
+// left for the time left. The pages that the last run took count, or a busy
+// account with small pages would use its share up early and leave the end of the
+// hour to a trickle; and the longer between two runs, the fewer calls they take.
+func (b *Budget) spacing(left time.Duration, r float64) time.Duration {
+	one := float64(left) / (r * tailPart)
+	return time.Duration(max(one, min(one*float64(b.pages), float64(mostSpacing))))
 }
 
 // room is how many calls may still be granted in this window.
@@ -267,14 +287,14 @@ func (b *Budget) Observe(r RateLimit) {
 
 // inherit guesses what an owner before us has used of a window that was already
 // running: at most what is gone, and at most what an even spread would have
-// used by now; in doubt whether there was one, all but half of what the spacing
-// of tail calls would have left over. own is what we have used ourselves.
+// used by now; in doubt whether there was one, all but a trickle. own is what we
+// have used ourselves.
 func (b *Budget) inherit(own int, r RateLimit) {
 	gone := max(r.Limit-r.Remaining, 0)
 	left := min(float64(r.Reset)/float64(limitWindow), 1)
 	most := b.allowance() * (1 - left)
 	if b.strict {
-		most = b.allowance() * (1 - spacedBelow/2*left)
+		most = b.allowance() * (1 - trickle*left)
 	}
 	b.used, b.strict = max(own, min(gone, int(most))), false
 }

@@ -103,10 +103,15 @@ func (s *session) newSweep() *sweep {
 // owes tells whether the position has moved so far, within r, that the window
 // would have to leave behind what no sweep has read again. This is so where r
 // began after a gap: events may have appeared late while the process or the API
-// was down, or hide in pages that a broken run did not come to.
+// was down, or hide in pages that a broken run did not come to. A poll that is
+// up to date does not pay for it: the window holds on until a sweep gets there,
+// if need be in a quieter hour.
 func (s *session) owes(r *run) bool {
 	c := s.off.CompleteThrough
-	return !r.whole && !c.IsZero() && s.win.count <= maxHeld && s.off.Through.Sub(c) > 2*s.set.SweepWindow+s.set.SweepEvery
+	if r.whole || c.IsZero() || s.win.count > maxHeld || s.off.Through.Sub(c) <= 2*s.set.SweepWindow+s.set.SweepEvery {
+		return false
+	}
+	return s.win.count > maxHeld/2 || s.p.clock.now().Sub(s.off.Through) > backlog
 }
 
 // sweepBetween reads some pages of a sweep between two pages of r: more than one,
