@@ -55,6 +55,7 @@ func (g *gatherer) interval() time.Duration {
 func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	going := context.WithoutCancel(ctx) // a shutdown lets a transaction finish
 	defer func() {
 		if g.next != nil {
 			<-g.next.done
@@ -62,11 +63,11 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 	}()
 	for {
 		if g.next == nil && (g.count >= aheadRecords || g.bytes >= aheadBytes) {
-			g.prepare(ctx)
+			g.prepare(going)
 		}
 		if g.result == nil {
 			if wait, due := g.due(); due && wait <= 0 {
-				g.begin(ctx)
+				g.begin(going)
 			} else if due {
 				timer.Reset(wait)
 			}
@@ -91,8 +92,12 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 	}
 }
 
-// drain writes what is left once no poller can offer any more.
+// drain writes what is left once no poller can offer any more, as far as the
+// time of one transaction allows: a shutdown must come to its end. What is not
+// written is polled again.
 func (g *gatherer) drain(ctx context.Context) error {
+	going, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
 	for {
 		if g.result == nil {
 			if g.next == nil && g.count == 0 && len(g.notes) == 0 {
@@ -101,7 +106,7 @@ func (g *gatherer) drain(ctx context.Context) error {
 				}
 				return ctx.Err()
 			}
-			g.begin(ctx)
+			g.begin(going)
 		}
 		if err := g.finish(<-g.result); err != nil {
 			return err
@@ -160,7 +165,6 @@ func (g *gatherer) prepare(ctx context.Context) {
 	p.offers, records = g.take()
 	g.next = p
 	w, shard := g.shard.writer, g.shard.index
-	ctx = context.WithoutCancel(ctx)
 	go func() {
 		defer close(p.done)
 		p.groups, p.err = w.group(ctx, shard, records)
@@ -180,8 +184,7 @@ func (g *gatherer) begin(ctx context.Context) {
 	g.next, g.inFlight = nil, p.offers
 	g.began = time.Now()
 	g.result = make(chan error, 1)
-	// A shutdown lets the transaction in flight finish.
-	tctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	tctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	result, txn := g.result, g.shard.txn
 	go func() {
 		defer cancel()

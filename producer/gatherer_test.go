@@ -2,9 +2,14 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"onelogin-kafka/schemas"
 )
@@ -87,5 +92,61 @@ func TestOnlyDoubtMakesTransactionsSmaller(t *testing.T) {
 	s.doubted(context.DeadlineExceeded)
 	if n, _ := s.most(); n != mostRecords/2 {
 		t.Errorf("%d records after a transaction that came to no end, want %d", n, mostRecords/2)
+	}
+}
+
+// Where Kafka is slow, a shutdown writes what the time of one transaction allows
+// and leaves the rest to be polled again.
+func TestAShutdownComesToItsEnd(t *testing.T) {
+	t.Parallel()
+	broker, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "events", "offsets"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	over := make(chan struct{})
+	defer close(over)
+	var ended atomic.Int32
+	broker.ControlKey(kmsg.EndTxn.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		ended.Add(1)
+		broker.SleepControl(func() {
+			select {
+			case <-time.After(writeTimeout * 2 / 5):
+			case <-over:
+			}
+		})
+		return nil, nil, false
+	})
+	g := testGatherer(t, 0)
+	cluster := open(t, broker.ListenAddrs()...)
+	g.shard.txn, g.shard.writer.cluster = newTransactor(cluster, "id", V1), cluster
+	g.shard.writer.topics[schemas.Events], g.shard.writer.topics[schemas.Offsets] = "events", "offsets"
+	if err := g.shard.txn.init(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	const offers = 5
+	done := 0
+	for range offers {
+		b := &schemas.Batch{Connector: "acme", Records: make([]schemas.Record, mostRecords), Done: func() { done++ }}
+		for i := range b.Records {
+			b.Records[i] = schemas.Record{Topic: schemas.Events, Key: []byte("k"), Time: time.Now()}
+		}
+		o := &offer{batch: b, size: 1, own: g.session.connector("acme")}
+		if err := errors.Join(g.session.bytes.Acquire(t.Context(), 1), o.own.Acquire(t.Context(), 1)); err != nil {
+			t.Fatal(err)
+		}
+		g.enqueue(o)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	pollers := make(chan struct{})
+	close(pollers)
+	err = g.loop(ctx, pollers)
+	if errors.Is(err, context.Canceled) || done == 0 || done == offers {
+		t.Errorf("got %v with %d of %d transactions committed, want it to end in between", err, done, offers)
+	}
+	if n := int(ended.Load()); n < done {
+		t.Errorf("%d transactions were ended, %d counted", n, done)
 	}
 }
