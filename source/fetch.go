@@ -66,6 +66,9 @@ func (p *Poller) askAgain(ctx context.Context, set *Settings, q Query, prio Prio
 			return Page{}, err
 		}
 		page, err := p.ask(ctx, q)
+		if doubtful(&page, q) && try < pageTries {
+			err = listingError(errUnsaid)
+		}
 		var api *APIError
 		if err == nil || q.Cursor == "" || try == pageTries || !errors.As(err, &api) || !passing(api) {
 			return page, err
@@ -83,6 +86,14 @@ func (p *Poller) askAgain(ctx context.Context, set *Settings, q Query, prio Prio
 		}
 	}
 }
+
+// errUnsaid is why an empty page is asked for again.
+var errUnsaid = errors.New("an empty page does not say whether another follows")
+
+// doubtful tells whether page ends a run by saying nothing at all. OneLogin
+// leaves things out when it is in trouble, so such a page is asked for again
+// before it is taken for the end.
+func doubtful(page *Page, q Query) bool { return page.Unsaid && q.Cursor != "" }
 
 // ask makes one call, for which the budget was asked before. The error is an
 // *APIError or that of ctx.

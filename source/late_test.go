@@ -168,31 +168,50 @@ func (a *fakeAPI) hiccup(q Query, p *Page, n int) {
 	a.frozen[p.Next] = q
 }
 
-// An empty page in a sweep would otherwise count as the whole window, and
-// complete_through would pass what the sweep has not seen.
+// An empty page in a sweep, with a cursor or with nothing said, would otherwise
+// count as the whole window, and complete_through would pass what the sweep has
+// not seen.
 func TestAnEmptyPageDoesNotEndASweep(t *testing.T) {
-	within(t, func(t *testing.T, g *rig) {
-		now := time.Now().UTC()
-		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
-		g.poller.PageSize = 100
-		g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
-		late := happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
-		g.api.add(late)
-		hits := 0
-		g.api.after = func(q Query, p *Page) {
-			if !q.Until.IsZero() && q.Cursor == "" && p.Next != "" {
-				hits++
-				g.api.hiccup(q, p, hits)
+	asked := map[Query]int{}
+	for name, empty := range map[string]func(a *fakeAPI, q Query, p *Page, n int) bool{
+		"with a cursor": func(a *fakeAPI, q Query, p *Page, n int) bool {
+			if q.Cursor != "" || p.Next == "" {
+				return false
 			}
-		}
-		g.start()
-		g.pause(30 * time.Minute)
-		_ = g.end()
-		if !g.topic.late[late.id] {
-			t.Error("the late event was not found, or is not marked late")
-		}
-		if hits == 0 {
-			t.Error("no sweep met an empty page: no data")
-		}
-	})
+			a.hiccup(q, p, n)
+			return true
+		},
+		"with nothing said": func(_ *fakeAPI, q Query, p *Page, _ int) bool {
+			// Every further page says nothing when it is asked for first.
+			if asked[q]++; q.Cursor == "" || asked[q] > 1 {
+				return false
+			}
+			*p = Page{Unsaid: true, ServerTime: p.ServerTime}
+			return true
+		},
+	} {
+		within(t, func(t *testing.T, g *rig) {
+			now := time.Now().UTC()
+			g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+			g.poller.PageSize = 100
+			g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
+			late := happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
+			g.api.add(late)
+			hits := 0
+			g.api.after = func(q Query, p *Page) {
+				if !q.Until.IsZero() && empty(g.api, q, p, hits+1) {
+					hits++
+				}
+			}
+			g.start()
+			g.pause(30 * time.Minute)
+			_ = g.end()
+			if !g.topic.late[late.id] {
+				t.Errorf("%s: the late event was not found, or is not marked late", name)
+			}
+			if hits == 0 {
+				t.Errorf("%s: no sweep met an empty page: no data", name)
+			}
+		})
+	}
 }

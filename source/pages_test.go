@@ -199,3 +199,30 @@ func TestPageSizeAuto(t *testing.T) {
 		})
 	})
 }
+
+// OneLogin leaves things out of its answers when it is in trouble: an empty page
+// that does not say whether another follows does not end a run before it was
+// asked for again.
+func TestAnEmptyPageThatSaysNothing(t *testing.T) {
+	for empties, want := range map[int]int{0: 35, pageTries - 1: 35, 1000: 10} {
+		within(t, func(t *testing.T, g *rig) {
+			g.poller.PageSize = 10
+			g.api.descend = true // what a run does not come to, the next does not ask for
+			g.api.add(series(time.Now().Add(-time.Hour), 1, 35, time.Minute)...)
+			asked := map[string]int{}
+			g.api.after = func(q Query, p *Page) {
+				if asked[q.Cursor]++; q.Cursor != "" && asked[q.Cursor] <= empties {
+					*p = Page{Unsaid: true, ServerTime: p.ServerTime}
+				}
+			}
+			g.start()
+			g.pause(2 * time.Minute)
+			g.wantPublished(want)
+			g.wantState(schemas.StateActive)
+			_ = g.end()
+			if empties > 0 && asked[""] == len(g.api.queries) {
+				t.Error("no further page was asked for")
+			}
+		})
+	}
+}

@@ -44,6 +44,9 @@ type Page struct {
 	Malformed []Malformed
 	// Next continues the run; empty on its last page.
 	Next string
+	// Unsaid tells that the page is empty and does not say whether another
+	// follows: the end, or an answer that is not whole.
+	Unsaid bool
 	// Ascending tells that the ids of the page are strictly ascending.
 	Ascending bool
 	// ServerTime is the answer's Date header; zero if there was none.

@@ -60,6 +60,9 @@ func (s *session) sweepPage(ctx context.Context, p Priority) error {
 	if err != nil {
 		return s.sweepTrouble(sw, err)
 	}
+	if doubtful(&page, sw.query) && sw.tries+1 < pageTries {
+		return s.sweepTrouble(sw, listingError(errUnsaid))
+	}
 	sw.tries = 0
 	s.p.clock.learn(page.ServerTime, time.Now())
 	if err := s.admit(&page); err != nil {

@@ -219,25 +219,17 @@ func decodePage(body []byte) (source.Page, fault, error) {
 		return source.Page{}, fault{}, errNoData
 	}
 	p := source.Page{Events: r.events, Malformed: r.malformed, Ascending: !r.descends}
-	p.Next, err = nextCursor(env.pagination, p.Len() == 0)
-	if err != nil {
+	p.Next, err = nextCursor(env.pagination)
+	if err != nil && p.Len() > 0 {
 		return source.Page{}, fault{}, err
 	}
+	p.Unsaid = err != nil
 	return p, fault{}, nil
 }
 
 // nextCursor decides whether a page follows. next_link decides, and a missing
-// one is not taken for null: that would turn "unknown" into "no more". Only on an
-// empty page is it: there is nothing on it that could be lost.
-func nextCursor(pagination []byte, empty bool) (string, error) {
-	next, err := followingCursor(pagination)
-	if err != nil && empty {
-		return "", nil // the last
-	}
-	return next, err
-}
-
-func followingCursor(pagination []byte) (string, error) {
+// one is not taken for null: that would turn "unknown" into "no more".
+func nextCursor(pagination []byte) (string, error) {
 	var p struct {
 		Next  json.RawMessage `json:"next_link"`
 		After json.RawMessage `json:"after_cursor"`

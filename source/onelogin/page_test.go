@@ -139,13 +139,14 @@ func TestDecodePageWhole(t *testing.T) {
 		name, body, next string
 		err              error
 		syntax, failed   bool
+		unsaid           bool
 	}{
 		{name: "more", body: ok, next: "c2"},
 		{name: "last", body: body(lastPage, event(1))},
 		{name: "empty with cursor and link", body: body(morePage), next: "c2"},
 		{name: "empty, the last with a cursor", body: body(`{"after_cursor":"c2","next_link":null}`)},
-		{name: "empty, link without cursor", body: body(`{"after_cursor":null,"next_link":"/x"}`)},
-		{name: "empty without pagination", body: `{"data":[]}`},
+		{name: "empty, link without cursor", body: body(`{"after_cursor":null,"next_link":"/x"}`), unsaid: true},
+		{name: "empty without pagination", body: `{"data":[]}`, unsaid: true},
 		{name: "no status", body: `{"data":[],"pagination":` + lastPage + `}`},
 		{name: "pagination after data", body: `{"data":[` + event(1) + `],"pagination":` + morePage + `}`, next: "c2"},
 		{name: "escaped data key", body: `{"d\u0061ta":[` + event(1) + `],"pagination":` + morePage + `}`, next: "c2"},
@@ -203,8 +204,8 @@ func TestDecodePageWhole(t *testing.T) {
 			if flt.failed != tt.failed {
 				t.Errorf("failed is %v, want %v", flt.failed, tt.failed)
 			}
-			if p.Next != tt.next {
-				t.Errorf("next is %q, want %q", p.Next, tt.next)
+			if p.Next != tt.next || p.Unsaid != tt.unsaid {
+				t.Errorf("next is %q, unsaid %t, want %q, %t", p.Next, p.Unsaid, tt.next, tt.unsaid)
 			}
 			if (err != nil || flt.failed) && p.Len() != 0 {
 				t.Error("a failed page has elements")
