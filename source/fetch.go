@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"onelogin-kafka/schemas"
@@ -120,13 +121,18 @@ func (p *Poller) ask(ctx context.Context, q Query) (Page, error) {
 	return Page{}, api
 }
 
-// passing tells whether the same call may well succeed soon.
+// passing tells whether the same call may well succeed soon. An answer with
+// status 200 may tell an error of the server's in its body.
 func passing(e *APIError) bool {
 	switch e.Kind {
 	case Unreachable, Timeout, Throttled, Unreadable, Unknown:
 		return true
 	case Refused:
-		return e.Status == 0 || e.Status >= 500
+		switch e.Status {
+		case 0, http.StatusOK, http.StatusRequestTimeout, http.StatusConflict:
+			return true
+		}
+		return e.Status >= 500
 	}
 	return false
 }

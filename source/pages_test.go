@@ -226,3 +226,42 @@ func TestAnEmptyPageThatSaysNothing(t *testing.T) {
 		})
 	}
 }
+
+// A page whose trouble may pass soon is asked for again within its run, one that
+// is refused for what was asked is not.
+func TestFurtherPagesAreAskedForAgain(t *testing.T) {
+	for _, c := range []struct {
+		kind   Kind
+		status int
+		again  bool
+	}{
+		{Refused, 500, true},
+		{Refused, 503, true},
+		{Refused, 200, true}, // an error in the body
+		{Refused, 409, true},
+		{Unreadable, 200, true},
+		{Unreachable, 0, true},
+		{Refused, 400, false},
+		{Refused, 404, false},
+		{Credentials, 401, false},
+	} {
+		within(t, func(t *testing.T, g *rig) {
+			g.poller.PageSize = 10
+			g.api.add(series(time.Now().Add(-time.Hour), 1, 35, time.Minute)...)
+			hits := 0
+			g.api.fault = func(_ int, q Query) error {
+				if q.Cursor == "" || hits > 0 {
+					return nil
+				}
+				hits++
+				return &APIError{Kind: c.kind, Stage: "Fetch Logs", Message: "x", Status: c.status}
+			}
+			g.during(time.Minute)
+			g.wantPublished(35)
+			again := len(g.api.queries) > 2 && g.api.queries[2] == g.api.queries[1]
+			if hits != 1 || again != c.again {
+				t.Errorf("%v %d: asked again %t, want %t", c.kind, c.status, again, c.again)
+			}
+		})
+	}
+}
