@@ -14,15 +14,20 @@ import (
 // steadyAPI has one event every gap since began, shows at most 50 on a page, and
 // counts its calls in fixed hours as OneLogin does.
 type steadyAPI struct {
-	began time.Time
-	gap   time.Duration
+	began   time.Time
+	gap     time.Duration
+	latency time.Duration
+	linksOn bool // from every page that has events on it
 
 	limit, used int
 	window      time.Time
 	over        int // calls beyond the limit
 }
 
-func (a *steadyAPI) Page(_ context.Context, q Query) (Page, error) {
+func (a *steadyAPI) Page(ctx context.Context, q Query) (Page, error) {
+	if err := sleep(ctx, a.latency); err != nil {
+		return Page{}, err
+	}
 	now := time.Now()
 	if w := now.Truncate(time.Hour); w.After(a.window) {
 		a.window, a.used = w, 0
@@ -40,6 +45,9 @@ func (a *steadyAPI) Page(_ context.Context, q Query) (Page, error) {
 	for id := max(from, 1); ; id++ {
 		at := a.began.Add(time.Duration(id) * a.gap)
 		if at.After(now) || !q.Until.IsZero() && !at.Before(q.Until) {
+			if a.linksOn && len(page.Events) > 0 {
+				page.Next = "after " + strconv.FormatInt(id, 10)
+			}
 			return page, nil
 		}
 		if len(page.Events) == safePageSize {
@@ -109,6 +117,32 @@ func TestBudgetLastsTheHour(t *testing.T) {
 				}
 				t.Logf("most %v, used %d of the last hour's calls", sink.most, api.used)
 			})
+		})
+	}
+}
+
+// An API that has a cursor for what comes after every event does not keep a busy
+// account's run going until the share is used up.
+func TestRunEndsThoughEveryPageLinksOn(t *testing.T) {
+	for _, rate := range []int{1, 5, 50} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			api := &steadyAPI{began: began, gap: time.Second / time.Duration(rate), latency: 300 * time.Millisecond, linksOn: true, limit: 20_000}
+			sink := &lagSink{from: began}
+			p := newPoller(api)
+			p.StartFrom, p.Budget = StartFrom{}, NewBudget(0.5)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+			defer cancel()
+			done := make(chan struct{})
+			go func() { defer close(done); _ = p.Run(ctx, State{Fresh: true}, sink) }()
+			time.Sleep(100 * time.Minute)
+			if st := p.Status(); st.State != schemas.StateActive || st.Lag > time.Minute {
+				t.Errorf("%d/s: state %s with a lag of %v", rate, st.State, st.Lag)
+			}
+			<-done
+			if want := int(2*time.Hour/api.gap) * 99 / 100; sink.events < want || sink.most > 30*time.Second {
+				t.Errorf("%d/s: %d events published, want %d; one waited for %v", rate, sink.events, want, sink.most)
+			}
 		})
 	}
 }

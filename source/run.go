@@ -15,6 +15,9 @@ const (
 	// maxEmpty is how many empty pages in a row end a run although they carry a
 	// cursor: one alone may hide what comes after it.
 	maxEmpty = 2
+	// tipAge is how old the newest event of a poll that has caught up may be. It
+	// allows for the time until the API shows an event.
+	tipAge = 10 * time.Second
 )
 
 var hashSeed = maphash.MakeSeed()
@@ -65,10 +68,11 @@ func (s *session) runTail(ctx context.Context) (*run, error) {
 		}
 		further, broken := r.next(&page)
 		q.Cursor = page.Next
-		owing := s.owes(r)
-		if further && !owing {
+		owing, tip := s.owes(r), s.atTip(r, &page)
+		if further && !owing && !tip {
 			ahead = s.fetch(ctx, q, CatchUp)
 		}
+		before := r.published
 		if err := s.take(ctx, r, &page); err != nil {
 			return r, err
 		}
@@ -76,6 +80,10 @@ func (s *session) runTail(ctx context.Context) (*run, error) {
 			return r, broken
 		}
 		if !further {
+			return r, nil
+		}
+		if tip && !r.unordered && r.published > before {
+			r.whole = false
 			return r, nil
 		}
 		if age := s.p.clock.now().Sub(s.off.Through); age > backlog {
@@ -86,9 +94,23 @@ func (s *session) runTail(ctx context.Context) (*run, error) {
 			if err := s.sweepBetween(ctx, r); err != nil {
 				return r, err
 			}
+		}
+		if ahead == nil {
 			ahead = s.fetch(ctx, q, CatchUp)
 		}
 	}
+}
+
+// atTip tells whether page shows that the run has caught up, though the answer
+// has a cursor: a further page that is not full, of events that have just
+// happened. An API that links on from every page with events on it would keep a
+// busy account's run going for ever, a call for each handful of events.
+func (s *session) atTip(r *run, page *Page) bool {
+	n := len(page.Events)
+	if r.pages < 2 || n == 0 || page.Len() >= min(safePageSize, s.p.limit) {
+		return false
+	}
+	return s.p.clock.now().Sub(page.Events[n-1].CreatedAt) < tipAge
 }
 
 var (
