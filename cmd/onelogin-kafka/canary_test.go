@@ -209,7 +209,7 @@ func TestNoSecretIsEverSeen(t *testing.T) {
 	} else {
 		s.find(t, "/metrics without a token", body)
 	}
-	for _, args := range [][]string{{"check"}, {"check", "--json"}, {"config", "check"}} {
+	for _, args := range [][]string{{"check"}, {"check", "--json"}, {"config", "check"}, {"config", "check", "--json"}} {
 		_, out, errs := runCommand(t, append(args, "--config", file)...)
 		s.find(t, strings.Join(args, " "), out+errs)
 	}

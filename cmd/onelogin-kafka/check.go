@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -190,7 +189,5 @@ func (p *checkPrinter) object(r preflight.Result) {
 	} else if r.Check == "" {
 		o.Message = "Connection successful"
 	}
-	enc := json.NewEncoder(p.out)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(o) // fails only when the reader has gone
+	printJSON(p.out, o)
 }

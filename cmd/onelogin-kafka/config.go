@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -39,21 +41,55 @@ func configPath(cmd *cobra.Command) string {
 }
 
 func newConfig() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Work with the configuration", Args: args(cobra.NoArgs)}
+	cmd := &cobra.Command{
+		Use: "config", Short: "Work with the configuration", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_ = cmd.Help()
+			return &exitError{code: exitUsage}
+		},
+	}
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Validate the configuration offline; every problem at once",
 		Args:  args(cobra.NoArgs),
 	}
 	load := configFlag(check)
+	asJSON := check.Flags().Bool("json", false, "print one JSON object per problem, and one when there is none")
 	check.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load()
-		if err != nil {
-			return err
+		if problems, ok := errors.AsType[config.Problems](err); ok && *asJSON {
+			for _, p := range problems {
+				printJSON(cmd.OutOrStdout(), problem{File: p.File, Line: p.Line, Path: p.Path, Message: p.Message})
+			}
+			return &exitError{code: exitUsage}
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid: %d connectors\n", len(cfg.Connectors))
+		switch {
+		case err != nil:
+			return err
+		case *asJSON:
+			printJSON(cmd.OutOrStdout(), problem{OK: true, Connectors: len(cfg.Connectors)})
+		default:
+			fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid: %d connectors\n", len(cfg.Connectors))
+		}
 		return nil
 	}
 	cmd.AddCommand(check)
 	return cmd
+}
+
+// problem is a line that config check --json prints.
+type problem struct {
+	OK         bool   `json:"ok"`
+	Connectors int    `json:"connectors,omitempty"`
+	File       string `json:"file,omitempty"`
+	Line       int    `json:"line,omitempty"`
+	Path       string `json:"path,omitempty"`
+	Message    string `json:"message,omitempty"`
+}
+
+// printJSON prints v on a line of its own.
+func printJSON(out io.Writer, v any) {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // fails only when the reader has gone
 }
