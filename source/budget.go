@@ -32,9 +32,11 @@ const (
 	limitWindow  = time.Hour
 	// defaultShare leaves half of the account's calls to other tools.
 	defaultShare = 0.5
-	// tailPart is the part of an even spread that the tail's runs keep to once
-	// the budget is below the even line; the rest is saved for sweeps.
-	tailPart = 0.8
+	// spacedBelow is the part of the even line under which tail calls are spaced
+	// out, so that their runs keep to tailPart of an even spread. The rest is
+	// saved for sweeps.
+	spacedBelow = 0.9
+	tailPart    = 0.8
 	// mostSpacing bounds how long a run of many pages puts off the next tail call.
 	mostSpacing = 30 * time.Second
 	// trickle is the part of the even line that is left to an owner who cannot
@@ -61,6 +63,7 @@ type Budget struct {
 	ends      time.Time
 	last      time.Time // the last tail call granted
 	pages     int       // of the runs since then, with that call
+	usual     int       // such pages, as far as they were usual before that call
 	blocked   time.Time // nothing is granted before
 	observed  RateLimit
 	// strict tells that the calls which are gone when the next answer comes may
@@ -114,7 +117,7 @@ func (b *Budget) Join(other *Budget) {
 		b.blocked = other.blocked
 	}
 	if other.last.After(b.last) {
-		b.last, b.pages = other.last, other.pages
+		b.last, b.pages, b.usual = other.last, other.pages, other.usual
 	}
 	b.strict = b.strict || other.strict
 	switch {
@@ -191,7 +194,7 @@ func (b *Budget) take(p Priority) time.Duration {
 	}
 	switch p {
 	case Tail:
-		b.last, b.pages = now, 1
+		b.last, b.usual, b.pages = now, b.expected(), 1
 	case CatchUp:
 		b.pages++
 	}
@@ -218,7 +221,7 @@ func (b *Budget) delay(now time.Time, p Priority) time.Duration {
 		wait := float64(left) * (1 - r/reserve)
 		return min(max(time.Duration(wait), 10*time.Millisecond), left)
 	}
-	if p == Tail && r < even {
+	if p == Tail && r < spacedBelow*even {
 		return max(b.last.Add(b.spacing(left, r)).Sub(now), 0)
 	}
 	return 0
@@ -230,8 +233,12 @@ func (b *Budget) delay(now time.Time, p Priority) time.Duration {
 // hour to a trickle; and the longer between two runs, the fewer calls they take.
 func (b *Budget) spacing(left time.Duration, r float64) time.Duration {
 	one := float64(left) / (r * tailPart)
-	return time.Duration(max(one, min(one*float64(b.pages), float64(mostSpacing))))
+	return time.Duration(max(one, min(one*float64(b.expected()), float64(mostSpacing))))
 }
+
+// expected is how many pages a run is likely to take: those of the last, unless
+// it was out of the ordinary, such as the one that made up for an outage.
+func (b *Budget) expected() int { return min(b.pages, 2*b.usual+1) }
 
 // room is how many calls may still be granted in this window.
 func (b *Budget) room() float64 {

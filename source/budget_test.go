@@ -44,6 +44,23 @@ func TestBudgetBurstsToCatchUp(t *testing.T) {
 	})
 }
 
+// A run that makes up for an outage does not put off the polls that follow it.
+func TestBudgetGoesOnAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(0.5)
+		spend(b, Tail, 2*time.Second, time.Minute)
+		for range 400 { // the pages of one run
+			b.take(CatchUp)
+		}
+		if d := b.Delay(Tail); d > 10*time.Second {
+			t.Errorf("the first poll after the run waits %v", d)
+		}
+		if n := spend(b, Tail, 2*time.Second, time.Minute); n < 20 {
+			t.Errorf("%d polls in the minute after the run", n)
+		}
+	})
+}
+
 func TestBudgetKeepsToItsShare(t *testing.T) {
 	for _, share := range []float64{0.1, 0.5, 1} {
 		synctest.Test(t, func(t *testing.T) {
