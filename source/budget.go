@@ -222,7 +222,7 @@ func (b *Budget) delay(now time.Time, p Priority) time.Duration {
 		return min(max(time.Duration(wait), 10*time.Millisecond), left)
 	}
 	if p == Tail && r < spacedBelow*even {
-		return max(b.last.Add(b.spacing(left, r)).Sub(now), 0)
+		return min(max(b.last.Add(b.spacing(left, r)).Sub(now), 0), left)
 	}
 	return 0
 }

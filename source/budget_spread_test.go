@@ -18,6 +18,7 @@ type steadyAPI struct {
 	gap     time.Duration
 	latency time.Duration
 	linksOn bool // from every page that has events on it
+	down    func(now time.Time) bool
 
 	limit, used int
 	window      time.Time
@@ -29,6 +30,9 @@ func (a *steadyAPI) Page(ctx context.Context, q Query) (Page, error) {
 		return Page{}, err
 	}
 	now := time.Now()
+	if a.down != nil && a.down(now) {
+		return Page{}, &APIError{Kind: Unreachable, Stage: "Fetch Logs", Message: "Unable to connect"}
+	}
 	if w := now.Truncate(time.Hour); w.After(a.window) {
 		a.window, a.used = w, 0
 	}
@@ -145,4 +149,29 @@ func TestRunEndsThoughEveryPageLinksOn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A busy account that has been away is soon up to date again: the sweeps that it
+// owes wait for their turn. It is not called throttled for being polled evenly.
+func TestBusyAccountAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		api := &steadyAPI{began: began, gap: time.Second / 15, latency: 100 * time.Millisecond, limit: defaultLimit}
+		from := began.Add(190 * time.Minute)
+		api.down = func(now time.Time) bool { return now.After(from) && now.Before(from.Add(20*time.Minute)) }
+		sink := &lagSink{from: began.Add(4*time.Hour + time.Minute)} // with the new hour's calls
+		p := newPoller(api)
+		p.StartFrom, p.Budget, p.PollMax = StartFrom{}, NewBudget(0.5), 5*time.Second
+		changes := 0
+		p.OnChange = func() { changes++ }
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Hour)
+		defer cancel()
+		_ = p.Run(ctx, State{Fresh: true}, sink)
+		if sink.most > time.Minute {
+			t.Errorf("an event waited for %v", sink.most)
+		}
+		if changes > 10 {
+			t.Errorf("%d changes of state, want about those of one outage", changes)
+		}
+	})
 }

@@ -114,6 +114,23 @@ func TestBudgetSlowsBeforeTheWall(t *testing.T) {
 	})
 }
 
+// When others have used nearly all calls up, the tail still begins with the new
+// window.
+func TestBudgetWaitsNoLongerThanTheWindow(t *testing.T) {
+	for share, remaining := range map[float64]int{0.5: 2, 0.1: 10, 0.02: 40, 1: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			b := NewBudget(share)
+			_ = b.Wait(t.Context(), Tail)
+			b.Observe(RateLimit{Limit: 5000, Remaining: remaining, Reset: 50 * time.Minute})
+			for end := time.Now().Add(50 * time.Minute); time.Now().Before(end); _ = b.Wait(t.Context(), Tail) {
+				if d := b.Delay(Tail); d > time.Until(end) {
+					t.Errorf("share %v: %v before the window's end, the tail waits %v", share, time.Until(end), d)
+				}
+			}
+		})
+	}
+}
+
 // A new owner in the middle of a window must not spend the share once more.
 func TestBudgetAfterHandOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

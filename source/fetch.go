@@ -59,15 +59,17 @@ func (f *fetch) abandon() {
 // trouble may pass soon. The query stays the same.
 func (p *Poller) askAgain(ctx context.Context, set *Settings, q Query, prio Priority) (Page, error) {
 	r := newRetry(set.PollMin, set.PollMax)
+	unsaid := 0 // answers
 	for try := 1; ; try++ {
-		if d := p.budget.Delay(prio); d > set.PollMax {
+		if d := p.budget.Delay(prio); d > max(set.PollMax, mostSpacing) {
 			p.setState(schemas.StateThrottled, &APIError{Kind: Throttled, Stage: "Fetch Logs", Message: "the connector's share of the rate limit is used up"})
 		}
 		if err := p.budget.Wait(ctx, prio); err != nil {
 			return Page{}, err
 		}
 		page, err := p.ask(ctx, q)
-		if doubtful(&page, q) && try < pageTries {
+		if doubtful(&page, q) && unsaid+1 < pageTries {
+			unsaid++
 			err = listingError(errUnsaid)
 		}
 		var api *APIError
@@ -92,8 +94,8 @@ func (p *Poller) askAgain(ctx context.Context, set *Settings, q Query, prio Prio
 var errUnsaid = errors.New("an empty page does not say whether another follows")
 
 // doubtful tells whether page ends a run by saying nothing at all. OneLogin
-// leaves things out when it is in trouble, so such a page is asked for again
-// before it is taken for the end.
+// leaves things out when it is in trouble, so such a page is taken for the end
+// only when it comes pageTries times.
 func doubtful(page *Page, q Query) bool { return page.Unsaid && q.Cursor != "" }
 
 // ask makes one call, for which the budget was asked before. The error is an

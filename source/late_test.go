@@ -172,46 +172,66 @@ func (a *fakeAPI) hiccup(q Query, p *Page, n int) {
 // count as the whole window, and complete_through would pass what the sweep has
 // not seen.
 func TestAnEmptyPageDoesNotEndASweep(t *testing.T) {
-	asked := map[Query]int{}
-	for name, empty := range map[string]func(a *fakeAPI, q Query, p *Page, n int) bool{
-		"with a cursor": func(a *fakeAPI, q Query, p *Page, n int) bool {
+	unsaid := func(p *Page) bool {
+		*p = Page{Unsaid: true, ServerTime: p.ServerTime}
+		return true
+	}
+	for name, c := range map[string]struct {
+		empty func(a *fakeAPI, q Query, p *Page, hits, asked int) bool
+		fault func(q Query, asked int) bool
+		never bool // no sweep comes to its end
+	}{
+		"with a cursor": {empty: func(a *fakeAPI, q Query, p *Page, hits, _ int) bool {
 			if q.Cursor != "" || p.Next == "" {
 				return false
 			}
-			a.hiccup(q, p, n)
+			a.hiccup(q, p, hits+1)
 			return true
-		},
-		"with nothing said": func(_ *fakeAPI, q Query, p *Page, _ int) bool {
-			// Every further page says nothing when it is asked for first.
-			if asked[q]++; q.Cursor == "" || asked[q] > 1 {
-				return false
-			}
-			*p = Page{Unsaid: true, ServerTime: p.ServerTime}
-			return true
+		}},
+		"with nothing said": {empty: func(_ *fakeAPI, q Query, p *Page, _, asked int) bool {
+			return q.Cursor != "" && asked == 1 && unsaid(p)
+		}},
+		"with nothing said on the first page": {empty: func(_ *fakeAPI, q Query, p *Page, _, asked int) bool {
+			return q.Cursor == "" && asked == 1 && unsaid(p)
+		}},
+		"with nothing said after other trouble": {
+			fault: func(q Query, asked int) bool { return q.Cursor != "" && asked < pageTries },
+			empty: func(_ *fakeAPI, q Query, p *Page, _, asked int) bool {
+				return q.Cursor != "" && asked == pageTries && unsaid(p)
+			},
+			never: true,
 		},
 	} {
-		within(t, func(t *testing.T, g *rig) {
-			now := time.Now().UTC()
-			g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
-			g.poller.PageSize = 100
-			g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
-			late := happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
-			g.api.add(late)
-			hits := 0
-			g.api.after = func(q Query, p *Page) {
-				if !q.Until.IsZero() && empty(g.api, q, p, hits+1) {
-					hits++
+		t.Run(name, func(t *testing.T) {
+			within(t, func(t *testing.T, g *rig) {
+				now := time.Now().UTC()
+				g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+				g.poller.PageSize = 100
+				g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
+				late := happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
+				g.api.add(late)
+				hits, asked := 0, map[Query]int{}
+				g.api.fault = func(_ int, q Query) error {
+					if asked[q]++; !q.Until.IsZero() && c.fault != nil && c.fault(q, asked[q]) {
+						return &APIError{Kind: Refused, Status: 503, Stage: "Fetch Logs", Message: "x"}
+					}
+					return nil
 				}
-			}
-			g.start()
-			g.pause(30 * time.Minute)
-			_ = g.end()
-			if !g.topic.late[late.id] {
-				t.Errorf("%s: the late event was not found, or is not marked late", name)
-			}
-			if hits == 0 {
-				t.Errorf("%s: no sweep met an empty page: no data", name)
-			}
+				g.api.after = func(q Query, p *Page) {
+					if !q.Until.IsZero() && c.empty(g.api, q, p, hits, asked[q]) {
+						hits++
+					}
+				}
+				g.start()
+				g.pause(40 * time.Minute)
+				_ = g.end()
+				if !g.topic.late[late.id] && (!c.never || g.topic.last.CompleteThrough.After(late.created)) {
+					t.Errorf("the late event was not found, or is not marked late; complete through %v", g.topic.last.CompleteThrough)
+				}
+				if hits == 0 {
+					t.Error("no sweep met an empty page: no data")
+				}
+			})
 		})
 	}
 }

@@ -227,6 +227,33 @@ func TestAnEmptyPageThatSaysNothing(t *testing.T) {
 	}
 }
 
+// Nor does one that comes after other trouble with the same page.
+func TestAnEmptyPageAfterOtherTrouble(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.poller.PageSize = 10
+		g.api.descend = true
+		g.api.add(series(time.Now().Add(-time.Hour), 1, 35, time.Minute)...)
+		asked, said := map[string]int{}, 0
+		g.api.fault = func(_ int, q Query) error {
+			if asked[q.Cursor]++; q.Cursor != "" && asked[q.Cursor] < pageTries {
+				return &APIError{Kind: Refused, Status: 503, Stage: "Fetch Logs", Message: "x"}
+			}
+			return nil
+		}
+		g.api.after = func(q Query, p *Page) {
+			if q.Cursor != "" && asked[q.Cursor] == pageTries && said == 0 {
+				said++
+				*p = Page{Unsaid: true, ServerTime: p.ServerTime}
+			}
+		}
+		g.during(10 * time.Minute)
+		g.wantPublished(35)
+		if said != 1 {
+			t.Errorf("%d pages said nothing: no data", said)
+		}
+	})
+}
+
 // A page whose trouble may pass soon is asked for again within its run, one that
 // is refused for what was asked is not.
 func TestFurtherPagesAreAskedForAgain(t *testing.T) {

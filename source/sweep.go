@@ -21,7 +21,9 @@ type sweep struct {
 	run
 	query Query
 	tries int
-	retry retry
+	// unsaid counts the answers to the page at hand that said nothing.
+	unsaid int
+	retry  retry
 }
 
 // sweepAt is when the next page of a sweep may be asked for; false while there
@@ -60,10 +62,12 @@ func (s *session) sweepPage(ctx context.Context, p Priority) error {
 	if err != nil {
 		return s.sweepTrouble(sw, err)
 	}
-	if doubtful(&page, sw.query) && sw.tries+1 < pageTries {
+	// A sweep's first page, too, is never empty but for an account without events.
+	if page.Unsaid && sw.unsaid+1 < pageTries {
+		sw.unsaid++
 		return s.sweepTrouble(sw, listingError(errUnsaid))
 	}
-	sw.tries = 0
+	sw.tries, sw.unsaid = 0, 0
 	s.p.clock.learn(page.ServerTime, time.Now())
 	if err := s.admit(&page); err != nil {
 		return s.sweepTrouble(sw, err)
@@ -107,26 +111,31 @@ func (s *session) newSweep() *sweep {
 // would have to leave behind what no sweep has read again. This is so where r
 // began after a gap: events may have appeared late while the process or the API
 // was down, or hide in pages that a broken run did not come to. A poll that is
-// up to date does not pay for it: the window holds on until a sweep gets there,
-// if need be in a quieter hour.
+// up to date is not held up: the window waits until a sweep gets there, if need
+// be in a quieter hour.
 func (s *session) owes(r *run) bool {
 	c := s.off.CompleteThrough
 	if r.whole || c.IsZero() || s.win.count > maxHeld || s.off.Through.Sub(c) <= 2*s.set.SweepWindow+s.set.SweepEvery {
 		return false
 	}
-	return s.win.count > maxHeld/2 || s.p.clock.now().Sub(s.off.Through) > backlog
+	return s.p.clock.now().Sub(s.off.Through) > backlog
 }
 
 // sweepBetween reads some pages of a sweep between two pages of r: more than one,
 // so that the sweep wins the race against the position, and not all, so that a
-// process that is killed over and over still gets on. Once the sweep reaches to
-// where r began, r counts as a part of it.
+// process that is killed over and over still gets on. Where calls are short the
+// tail goes first, for as long as the window can hold what waits. Once the sweep
+// reaches to where r began, r counts as a part of it.
 func (s *session) sweepBetween(ctx context.Context, r *run) error {
+	p := Sweep
+	if s.win.count > maxHeld/2 {
+		p = CatchUp
+	}
 	for range sweepsPerPage {
 		if time.Now().Before(s.sweepRetryAt) {
 			return nil
 		}
-		if err := s.sweepPage(ctx, CatchUp); err != nil {
+		if err := s.sweepPage(ctx, p); err != nil {
 			return err
 		}
 		if sw := s.swept; sw != nil && !sw.began.Before(r.began) && !sw.swept.Before(r.since) {
