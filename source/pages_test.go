@@ -292,3 +292,28 @@ func TestFurtherPagesAreAskedForAgain(t *testing.T) {
 		})
 	}
 }
+
+// An account that went quiet after more events than a page holds is not called
+// catching up, though each poll reads more than one page of them.
+func TestQuietAfterABurstIsNotCatchingUp(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.poller.PageSize = 50
+		g.api.add(series(time.Now().Add(2*time.Second), 1, 200, time.Millisecond)...)
+		changes := 0
+		g.poller.OnChange = func() { changes++ }
+		g.start()
+		g.pause(10 * time.Minute)
+		g.wantPublished(200)
+		g.wantState(schemas.StateActive)
+		_ = g.end()
+		further := 0
+		for _, q := range g.api.queries {
+			if q.Cursor != "" && q.Until.IsZero() {
+				further++
+			}
+		}
+		if changes != 1 || further < 10 {
+			t.Errorf("%d changes of state while polls read %d further pages, want one", changes, further)
+		}
+	})
+}

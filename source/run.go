@@ -86,7 +86,9 @@ func (s *session) runTail(ctx context.Context) (*run, error) {
 			r.whole = false
 			return r, nil
 		}
-		if age := s.p.clock.now().Sub(s.off.Through); age > backlog {
+		// A page of known events only says nothing of how far behind we are: it
+		// may be that nothing has happened since.
+		if age := s.p.clock.now().Sub(s.off.Through); age > backlog && r.published > before {
 			s.p.setLag(s.p.clock.ours(s.off.Through), false)
 			s.p.setState(schemas.StateCatchingUp, nil)
 		}
