@@ -166,8 +166,16 @@ func (l *CommittedLog) fetch(ctx context.Context, offset int64, do func(int64, *
 		return offset, err
 	}
 	l.aborted = map[int64]bool{}
-	next := offset
-	for data := f.Records; ; {
+	return eachBatch(f.Records, offset, func(h *batchHeader, batch []byte) error {
+		return l.batch(f, h, batch, offset, do)
+	})
+}
+
+// eachBatch hands each whole batch of a fetch from offset on to do, and returns
+// the offset to go on from, after an error too.
+func eachBatch(data []byte, offset int64, do func(h *batchHeader, batch []byte) error) (next int64, err error) {
+	next = offset
+	for {
 		h, batch, rest, ok, err := nextBatch(data)
 		if err != nil || !ok {
 			return next, err
@@ -176,7 +184,7 @@ func (l *CommittedLog) fetch(ctx context.Context, offset int64, do func(int64, *
 		if h.lastOffset < offset {
 			continue // a fetch begins with the batch that holds its offset
 		}
-		if err := l.batch(f, &h, batch, offset, do); err != nil {
+		if err := do(&h, batch); err != nil {
 			return next, err
 		}
 		next = h.lastOffset + 1

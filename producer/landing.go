@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -18,50 +19,38 @@ func (t *transactor) landed(ctx context.Context, p partition, offset int64) erro
 	if !ok {
 		return nil
 	}
-	err := fmt.Errorf("%s/%d was read to %d and goes on at %d: %w", p.topic, p.index, end, offset, ErrStale)
+	stale := fmt.Errorf("%s/%d was read to %d and goes on at %d: %w", p.topic, p.index, end, offset, ErrStale)
 	if offset < end {
-		return err
+		return stale
 	}
 	log := CommittedLog{Cluster: t.cluster, Topic: p.topic, Partition: p.index}
 	for end < offset {
-		next, readErr := log.skipMarkers(ctx, end, offset)
-		if readErr != nil {
-			return fmt.Errorf("%w (reading what is between: %w)", err, readErr)
+		var err error
+		if end, err = log.skipMarkers(ctx, end, offset); err != nil {
+			return fmt.Errorf("%w (looking at what is between: %w)", stale, err)
 		}
-		if next < 0 {
-			return err
-		}
-		end = next
 	}
 	delete(t.ends, p)
 	return nil
 }
 
+// errRecords tells that there is more than markers.
+var errRecords = errors.New("there are records")
+
 // skipMarkers returns the first offset after the markers that one fetch from
-// offset on finds before end, or -1 when there is anything else among them.
-// Others leave markers too: a check of our rights, which aborts a transaction of
-// its own, or a coordinator that writes one a second time. A marker decides
-// nothing that a reader in read_committed did not wait for.
+// offset on finds, or errRecords when there is anything else among them before
+// end. Others leave markers too: a check of our rights, which aborts a
+// transaction of its own, or a coordinator that writes one a second time. A
+// marker decides nothing that a reader in read_committed did not wait for.
 func (l *CommittedLog) skipMarkers(ctx context.Context, offset, end int64) (int64, error) {
 	f, err := l.fetchOnce(ctx, offset, false)
 	if err != nil {
 		return offset, err
 	}
-	for data := f.Records; ; {
-		h, _, rest, ok, err := nextBatch(data)
-		if err != nil || !ok {
-			return offset, err
+	return eachBatch(f.Records, offset, func(h *batchHeader, _ []byte) error {
+		if h.baseOffset < end && !h.control() {
+			return errRecords
 		}
-		data = rest
-		if h.lastOffset < offset {
-			continue // a fetch begins with the batch that holds its offset
-		}
-		if h.baseOffset >= end {
-			return end, nil
-		}
-		if !h.control() {
-			return -1, nil
-		}
-		offset = h.lastOffset + 1
-	}
+		return nil
+	})
 }

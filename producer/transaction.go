@@ -57,7 +57,7 @@ type transactor struct {
 	identity    identity
 	coordinator int32 // -1 = not known
 	sequences   map[partition]int32
-	// ends is where the next batch of a partition must land.
+	// ends is up to where a partition was read that nothing was written to yet.
 	ends map[partition]int64
 }
 
