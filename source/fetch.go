@@ -68,7 +68,7 @@ func (p *Poller) askAgain(ctx context.Context, set *Settings, q Query, prio Prio
 			return Page{}, err
 		}
 		page, err := p.ask(ctx, q)
-		if doubtful(&page, q) && unsaid+1 < pageTries {
+		if page.Unsaid && q.Cursor != "" && unsaid+1 < pageTries {
 			unsaid++
 			err = listingError(errUnsaid)
 		}
@@ -90,13 +90,10 @@ func (p *Poller) askAgain(ctx context.Context, set *Settings, q Query, prio Prio
 	}
 }
 
-// errUnsaid is why an empty page is asked for again.
+// errUnsaid is why an empty page is asked for again. OneLogin leaves things out
+// when it is in trouble: a page that ends a run by saying nothing at all is taken
+// for the end only when it comes pageTries times.
 var errUnsaid = errors.New("an empty page does not say whether another follows")
-
-// doubtful tells whether page ends a run by saying nothing at all. OneLogin
-// leaves things out when it is in trouble, so such a page is taken for the end
-// only when it comes pageTries times.
-func doubtful(page *Page, q Query) bool { return page.Unsaid && q.Cursor != "" }
 
 // ask makes one call, for which the budget was asked before. The error is an
 // *APIError or that of ctx.

@@ -96,14 +96,21 @@ func TestQuietTenantIsSweptEarly(t *testing.T) {
 	})
 }
 
+// busyWithALateOne gives the account two events a second, and one that appears
+// so late that only a sweep finds it.
+func (g *rig) busyWithALateOne(now time.Time) (late happening) {
+	g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+	g.poller.PageSize = 100
+	g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
+	late = happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
+	g.api.add(late)
+	return late
+}
+
 func TestSweepFindsLateEventsOfABusyTenant(t *testing.T) {
 	within(t, func(t *testing.T, g *rig) {
 		now := time.Now().UTC()
-		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
-		g.poller.PageSize = 100
-		g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
-		late := happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
-		g.api.add(late)
+		late := g.busyWithALateOne(now)
 		var gaps []time.Duration
 		last := now
 		g.api.latency = func() time.Duration { return 200 * time.Millisecond }
@@ -204,12 +211,7 @@ func TestAnEmptyPageDoesNotEndASweep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			within(t, func(t *testing.T, g *rig) {
-				now := time.Now().UTC()
-				g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
-				g.poller.PageSize = 100
-				g.api.add(series(now.Add(-time.Hour), 1, 3*7200, 500*time.Millisecond)...)
-				late := happening{id: 100_000, created: now.Add(time.Minute), visible: now.Add(9 * time.Minute)}
-				g.api.add(late)
+				late := g.busyWithALateOne(time.Now().UTC())
 				hits, asked := 0, map[Query]int{}
 				g.api.fault = func(_ int, q Query) error {
 					if asked[q]++; !q.Until.IsZero() && c.fault != nil && c.fault(q, asked[q]) {
