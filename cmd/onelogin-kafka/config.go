@@ -41,13 +41,7 @@ func configPath(cmd *cobra.Command) string {
 }
 
 func newConfig() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "config", Short: "Work with the configuration", Args: args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help()
-			return &exitError{code: exitUsage}
-		},
-	}
+	cmd := &cobra.Command{Use: "config", Short: "Work with the configuration", Args: args(cobra.NoArgs), RunE: help}
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Validate the configuration offline; every problem at once",

@@ -72,14 +72,17 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_ = cmd.Help()
-			return &exitError{code: exitUsage}
-		},
+		RunE:          help,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(newDemo(), newRun(), newCheck(), newTail(), newSimulate(), newConfig(), newVersion())
 	return root
+}
+
+// help is what a command does that needs another after it.
+func help(cmd *cobra.Command, _ []string) error {
+	_ = cmd.Help()
+	return &exitError{code: exitUsage}
 }
 
 // args makes a wrong number of arguments a usage error.
