@@ -18,10 +18,10 @@ deps: ## what the tests need besides Go
 	scripts/deps.sh
 
 soak: deps ## the kill test with KILLS kills (1000)
-	SOAK_KILLS=$(KILLS) go test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/soak
+	SOAK_KILLS=$(KILLS) go test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/proof/soak
 
 bench: deps ## the recorded measurements, into docs/benchmarks.md (half an hour, on a quiet machine)
-	go run ./internal/benchmark/cmd -record docs all
+	go run ./internal/proof/benchmark/cmd -record docs all
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
@@ -33,7 +33,7 @@ demo: ## a simulated OneLogin, the service and a live tail on this machine; Ctrl
 	go run ./cmd/onelogin-kafka demo
 
 kafka: deps ## a three-node Kafka on localhost:19092-19094 until Ctrl-C
-	go run ./internal/kafkatest/up
+	go run ./internal/proof/kafkatest/up
 
 image: ## container image
 	docker build -t onelogin-kafka .

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go/compress"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )

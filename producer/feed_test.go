@@ -16,8 +16,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/segmentio/kafka-go/compress"
 
-	"onelogin-kafka/internal/faultproxy"
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/faultproxy"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )

@@ -8,7 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )

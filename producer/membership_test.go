@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go/protocol"
 
-	"onelogin-kafka/internal/faultproxy"
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/faultproxy"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 )
 

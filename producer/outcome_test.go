@@ -12,8 +12,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"golang.org/x/sync/semaphore"
 
-	"onelogin-kafka/internal/faultproxy"
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/faultproxy"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )

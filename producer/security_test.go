@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 )
 

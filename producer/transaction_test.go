@@ -14,7 +14,7 @@ import (
 	kafka "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )

@@ -45,7 +45,7 @@ run() { # NAME PARALLEL PACKAGE...
 run "tests" "$(nproc)" $(cat "$work/plain")
 if [ -s "$work/kafka" ]; then
   step "Kafka's jars"
-  go run ./internal/kafkatest/up -fetch
+  go run ./internal/proof/kafkatest/up -fetch
 fi
 # shellcheck disable=SC2046
 run "tests on a real Kafka" "$(($(nproc) >= 8 ? 2 : 1))" $(cat "$work/kafka")

@@ -87,3 +87,12 @@ func printJSON(out io.Writer, v any) {
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v) // fails only when the reader has gone
 }
+
+func configured(cfg *config.Config, name string) bool {
+	for i := range cfg.Connectors {
+		if cfg.Connectors[i].Name == name {
+			return true
+		}
+	}
+	return false
+}

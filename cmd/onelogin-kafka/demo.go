@@ -57,9 +57,9 @@ type demo struct {
 	dir, listen, level string
 	out, errs          io.Writer
 
-	world  *world
-	config *config.Config
-	tail   *demoTail
+	onelogin *demoOneLogin
+	config   *config.Config
+	tail     *demoTail
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -74,11 +74,11 @@ func (d *demo) run(ctx context.Context) error {
 	} else if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("making the demo's folder: %w", err)
 	}
-	s, err := openScenario(d.dir, d.events, d.rate, d.explicit)
+	s, err := openDemoPlan(d.dir, d.events, d.rate, d.explicit)
 	if err != nil {
 		return err
 	}
-	if d.world, err = newWorld(s); err != nil {
+	if d.onelogin, err = newDemoOneLogin(s); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -103,9 +103,9 @@ func (d *demo) writeConfig(base string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by onelogin-kafka demo at each start.\nkafka: {embedded: broker}\ngroup: demo\ninstance: demo\n")
 	fmt.Fprintf(&b, "topics: {events: {partitions: 6}, offsets: {partitions: 6}}\nhttp: {listen: %q}\nlog: {level: %q}\nconnectors:\n", d.listen, d.level)
-	for _, t := range d.world.sim.Tenants() {
+	for _, t := range d.onelogin.sim.Tenants() {
 		fmt.Fprintf(&b, "  - {name: %s, domain: %s, client_id: %q, client_secret: %q, base_url: %q, start_from: %s,\n",
-			t.Name, t.Domain, t.ClientID, t.ClientSecret, base, d.world.Start.Add(-25*time.Hour).Format(time.RFC3339))
+			t.Name, t.Domain, t.ClientID, t.ClientSecret, base, d.onelogin.Start.Add(-25*time.Hour).Format(time.RFC3339))
 		fmt.Fprintf(&b, "     poll: {min: 500ms, max: 2s}, sweep: {every: 2s, window: 2m}, rate_limit: {share: 1}}\n")
 	}
 	file := filepath.Join(d.dir, "onelogin-kafka.yaml")
@@ -140,7 +140,7 @@ func (d *demo) serve(ctx context.Context, began time.Time, l net.Listener) error
 	ctx, finish := context.WithCancel(ctx)
 	defer finish()
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serveHTTP(gctx, l, d.world.sim) })
+	g.Go(func() error { return serveHTTP(gctx, l, d.onelogin.sim) })
 	g.Go(func() error { return d.tail.run(gctx) })
 	g.Go(func() error {
 		f := &follower{
@@ -159,7 +159,7 @@ func (d *demo) serve(ctx context.Context, began time.Time, l net.Listener) error
 		defer close(halted)
 		return in.run(sctx)
 	})
-	if d.world.Events == 0 {
+	if d.onelogin.Events == 0 {
 		return g.Wait()
 	}
 	var failed error
@@ -193,20 +193,20 @@ const patience = 60 * time.Second
 // await waits until every event exists, is visible, and is in the topic, or
 // until it no longer believes in it. false if ctx ended first.
 func (d *demo) await(ctx context.Context, log zerolog.Logger) bool {
-	if sleep(ctx, time.Until(d.world.end())) != nil {
+	if sleep(ctx, time.Until(d.onelogin.end())) != nil {
 		return false
 	}
-	if err := d.world.stop(); err != nil {
+	if err := d.onelogin.stop(); err != nil {
 		log.Error().Err(err).Msg("the demo is broken")
 	}
-	if sleep(ctx, time.Until(d.world.sim.SettledAt())) != nil {
+	if sleep(ctx, time.Until(d.onelogin.sim.SettledAt())) != nil {
 		return false
 	}
-	d.tail.say(fmt.Sprintf("%d events exist and can be seen; waiting for the last of them", d.world.Events))
+	d.tail.say(fmt.Sprintf("%d events exist and can be seen; waiting for the last of them", d.onelogin.Events))
 	last, since := d.tail.events(), time.Now()
 	for {
 		n := d.tail.events()
-		if n >= d.world.Events {
+		if n >= d.onelogin.Events {
 			return true
 		}
 		if n > last {
@@ -223,11 +223,11 @@ func (d *demo) await(ctx context.Context, log zerolog.Logger) bool {
 
 // prove reads the topic from its start and compares it with the truth.
 func (d *demo) prove(ctx context.Context, cluster *wire.Cluster, began time.Time) error {
-	found := ledger{}
+	found := published{}
 	if err := found.read(ctx, cluster, d.config.Topics.Events.Name); err != nil {
 		return fmt.Errorf("proving: %w", err)
 	}
-	v, err := found.judge(d.world.sim)
+	v, err := found.judge(d.onelogin.sim)
 	if err != nil {
 		return fmt.Errorf("proving: %w", err)
 	}
@@ -245,7 +245,7 @@ const linesPerSecond = 20
 type demoTail struct {
 	mu      sync.Mutex
 	printer printer
-	seen    ledger
+	seen    published
 	unique  int64
 	before  map[int32]int64 // where each partition ended at the start
 	old     int64           // events from before the start
@@ -254,7 +254,7 @@ type demoTail struct {
 }
 
 func newDemoTail(out io.Writer) *demoTail {
-	return &demoTail{printer: printer{out: out}, seen: ledger{}, before: map[int32]int64{}}
+	return &demoTail{printer: printer{out: out}, seen: published{}, before: map[int32]int64{}}
 }
 
 func (t *demoTail) began(partition int32, end int64) {

@@ -93,13 +93,13 @@ func TestDemoInterruptedBeforeTheProof(t *testing.T) {
 // TestScenarioComesToItsEnd: whatever was asked for, exactly that many events
 // come, and the same ones however late one looks.
 func TestScenarioComesToItsEnd(t *testing.T) {
-	for _, s := range []scenario{
+	for _, s := range []demoPlan{
 		{Seed: 1, Events: 1, Rate: 20}, {Seed: 2, Events: 15, Rate: 20}, {Seed: 3, Events: 10_000, Rate: 20},
 		{Seed: 4, Events: 10_001, Rate: 333.3}, {Seed: 5, Events: 500, Rate: 0}, {Seed: 6, Events: 100, Rate: 7.7},
 	} {
-		// The end has passed: the world must stop at it all the same.
+		// The end has passed: the simulator must stop at it all the same.
 		s.Start = time.Now().Add(-time.Minute)
-		w, err := newWorld(s)
+		w, err := newDemoOneLogin(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,15 +113,15 @@ func TestScenarioComesToItsEnd(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	w, err := newWorld(scenario{Seed: 1, Events: 9, Start: time.Now()})
+	w, err := newDemoOneLogin(demoPlan{Seed: 1, Events: 9, Start: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := w.stop(); err != nil {
 		t.Fatal(err)
 	}
-	whole := func(t *testing.T) ledger {
-		l := ledger{}
+	whole := func(t *testing.T) published {
+		l := published{}
 		for _, tenant := range w.sim.Tenants() {
 			truth, err := w.sim.Truth(tenant.Name)
 			if err != nil {
@@ -134,27 +134,27 @@ func TestJudge(t *testing.T) {
 		}
 		return l
 	}
-	some := func(l ledger, change func(id int64, e entry)) {
+	some := func(l published, change func(id int64, e entry)) {
 		for id, e := range l["acme"] {
 			change(id, e)
 			return
 		}
 	}
 	cases := map[string]struct {
-		harm func(l ledger)
+		harm func(l published)
 		want verdict
 	}{
-		"clean":   {func(ledger) {}, verdict{events: 9}},
-		"missing": {func(l ledger) { some(l, func(id int64, _ entry) { delete(l["acme"], id) }) }, verdict{events: 9, missing: 1}},
-		"none":    {func(l ledger) { clear(l) }, verdict{events: 9, missing: 9}},
-		"twice": {func(l ledger) { some(l, func(id int64, e entry) { e.n = 3; l["acme"][id] = e }) },
+		"clean":   {func(published) {}, verdict{events: 9}},
+		"missing": {func(l published) { some(l, func(id int64, _ entry) { delete(l["acme"], id) }) }, verdict{events: 9, missing: 1}},
+		"none":    {func(l published) { clear(l) }, verdict{events: 9, missing: 9}},
+		"twice": {func(l published) { some(l, func(id int64, e entry) { e.n = 3; l["acme"][id] = e }) },
 			verdict{events: 9, duplicate: 2}},
-		"altered": {func(l ledger) { some(l, func(id int64, e entry) { e.sum[0]++; l["acme"][id] = e }) },
+		"altered": {func(l published) { some(l, func(id int64, e entry) { e.sum[0]++; l["acme"][id] = e }) },
 			verdict{events: 9, altered: 1}},
-		"altered copy": {func(l ledger) { some(l, func(id int64, e entry) { e.n, e.mixed = 2, true; l["acme"][id] = e }) },
+		"altered copy": {func(l published) { some(l, func(id int64, e entry) { e.n, e.mixed = 2, true; l["acme"][id] = e }) },
 			verdict{events: 9, duplicate: 1, altered: 1}},
-		"unexpected":     {func(l ledger) { l["acme"][1] = entry{n: 2} }, verdict{events: 9, unexpected: 2}},
-		"unknown tenant": {func(l ledger) { l["nobody"] = map[int64]entry{1: {n: 1}} }, verdict{events: 9, unexpected: 1}},
+		"unexpected":     {func(l published) { l["acme"][1] = entry{n: 2} }, verdict{events: 9, unexpected: 2}},
+		"unknown tenant": {func(l published) { l["nobody"] = map[int64]entry{1: {n: 1}} }, verdict{events: 9, unexpected: 1}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -214,3 +214,22 @@ func checkConnector(ctx context.Context, svc *service.Service, name string) (con
 	}
 	return result, true
 }
+
+// awaitEmbedded finds the broker of another process that runs on the folder the
+// configuration names, if it names one.
+func awaitEmbedded(ctx context.Context, cfg *config.Config, note func(string)) error {
+	for said := false; cfg.Kafka.Embedded != "" && len(cfg.Kafka.Brokers) == 0; {
+		if addrs, ok := embedded.Running(cfg.Kafka.Embedded); ok {
+			cfg.Kafka.Brokers = addrs
+			break
+		}
+		if !said {
+			note("no broker runs on " + cfg.Kafka.Embedded + " yet; waiting for onelogin-kafka run to start it")
+			said = true
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -13,7 +13,6 @@ import (
 
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/service"
-	"onelogin-kafka/producer/embedded"
 	"onelogin-kafka/schemas"
 )
 
@@ -59,15 +58,6 @@ func newTail() *cobra.Command {
 	return cmd
 }
 
-func configured(cfg *config.Config, name string) bool {
-	for i := range cfg.Connectors {
-		if cfg.Connectors[i].Name == name {
-			return true
-		}
-	}
-	return false
-}
-
 // runTail follows the events topic until ctx ends.
 func runTail(ctx context.Context, cfg *config.Config, from from, notes io.Writer, do recordFunc) error {
 	note := func(text string) { fmt.Fprintln(notes, "onelogin-kafka:", text) }
@@ -85,36 +75,6 @@ func runTail(ctx context.Context, cfg *config.Config, from from, notes io.Writer
 		return nil
 	}
 	return err
-}
-
-// awaitEmbedded finds the broker of another process that runs on the folder the
-// configuration names, if it names one.
-func awaitEmbedded(ctx context.Context, cfg *config.Config, note func(string)) error {
-	for said := false; cfg.Kafka.Embedded != "" && len(cfg.Kafka.Brokers) == 0; {
-		if addrs, ok := embedded.Running(cfg.Kafka.Embedded); ok {
-			cfg.Kafka.Brokers = addrs
-			break
-		}
-		if !said {
-			note("no broker runs on " + cfg.Kafka.Embedded + " yet; waiting for onelogin-kafka run to start it")
-			said = true
-		}
-		if err := sleep(ctx, time.Second); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // from is where a tail begins: at the start, at the end (the zero value), or at

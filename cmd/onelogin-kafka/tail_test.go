@@ -141,7 +141,7 @@ func TestTail(t *testing.T) {
 	if strings.Contains(lines.out.String(), "globex") || strings.Contains(later.out.String(), "USER_LOGGED_INTO_ONELOGIN") {
 		t.Error("a filter let others through")
 	}
-	found := ledger{}
+	found := published{}
 	for line := range strings.Lines(all.out.String()) {
 		var o struct {
 			Partition int32             `json:"partition"`

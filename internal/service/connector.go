@@ -131,7 +131,7 @@ func (s *Service) build(cc config.Connector) (*connector, error) {
 			SweepEvery: cc.Sweep.Every, SweepWindow: cc.Sweep.Window,
 			PageSize: cc.PageSize, Domain: cc.Domain,
 		},
-		Client:    &asker{s, c},
+		Client:    &accountClient{s, c},
 		Encoder:   &schemas.Encoder{Tenant: cc.Name, Domain: cc.Domain, Key: s.settings.key, Compact: s.settings.compact, Types: s.types},
 		Metrics:   s.metrics,
 		Log:       s.opts.Log,

@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"onelogin-kafka/source"
 )
 
 const (
@@ -51,27 +49,4 @@ func (g *gates) enter(ctx context.Context) (leave func(), err error) {
 	out := sync.OnceFunc(func() { <-g.calls })
 	timer := time.AfterFunc(firstCallTime, out)
 	return func() { timer.Stop(); out() }, nil
-}
-
-// asker is the API as a connector's poller asks it.
-type asker struct {
-	service   *Service
-	connector *connector
-}
-
-// Page implements source.Client.
-func (a *asker) Page(ctx context.Context, q source.Query) (source.Page, error) {
-	c := a.connector
-	if !c.begun.Load() {
-		leave, err := a.service.starts.enter(ctx)
-		if err != nil {
-			return source.Page{}, err
-		}
-		defer leave()
-		c.begun.Store(true)
-	}
-	page, err := c.client.Page(ctx, q)
-	// Before the answer is counted in the budget.
-	a.service.learn(c)
-	return page, err
 }

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 )
 
 // definition is one of Kafka's message definitions, common/message/*.json in

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"onelogin-kafka/internal/audit"
-	"onelogin-kafka/internal/faultproxy"
+	"onelogin-kafka/internal/proof/audit"
+	"onelogin-kafka/internal/proof/faultproxy"
 )
 
 // Schedule is a seeded random order of faults. Each ends by itself; after each,
@@ -24,7 +24,7 @@ type Schedule struct {
 	Resume time.Duration
 }
 
-// NewSchedule returns a schedule over a world whose instances, named in names,
+// NewSchedule returns a schedule over an environment whose instances, named in names,
 // run behind proxy.
 func NewSchedule(w *World, seed uint64, proxy *faultproxy.Set, names []string) *Schedule {
 	return &Schedule{

@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 )
 
 // measurements are what can be measured, in the order of "all".
@@ -70,7 +70,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, log io.Writer) 
 		return runRole(ctx, args[1:], in, out)
 	}
 	b := &bench{log: log}
-	b.command = "go run ./internal/benchmark/cmd " + strings.Join(args, " ")
+	b.command = "go run ./internal/proof/benchmark/cmd " + strings.Join(args, " ")
 	flags := flag.NewFlagSet("benchmark", flag.ContinueOnError)
 	flags.SetOutput(log)
 	flags.StringVar(&b.brokers, "brokers", "", "brokers, by comma; empty: a Kafka of three nodes is started")

@@ -14,9 +14,9 @@ import (
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
-// scenario is all that decides which events a demo's OneLogin has. It is kept
+// demoPlan is all that decides which events a demo's OneLogin has. It is kept
 // in the demo's folder, so that a demo that is started again has the same past.
-type scenario struct {
+type demoPlan struct {
 	Version int       `json:"version"`
 	Seed    uint64    `json:"seed"`
 	Start   time.Time `json:"start"`
@@ -26,7 +26,7 @@ type scenario struct {
 	Rate float64 `json:"rate"`
 }
 
-const scenarioFile = "demo.json"
+const demoFile = "demo.json"
 
 const (
 	demoTenants = 3
@@ -41,30 +41,30 @@ const (
 	tieSize = 5
 )
 
-// openScenario reads the scenario of a folder or, in a folder without, makes
+// openDemoPlan reads the demoPlan of a folder or, in a folder without, makes
 // one of the wanted shape. One that is there counts; explicit tells whether it
 // has to be of that shape.
-func openScenario(dir string, events int64, rate float64, explicit bool) (scenario, error) {
-	path := filepath.Join(dir, scenarioFile)
+func openDemoPlan(dir string, events int64, rate float64, explicit bool) (demoPlan, error) {
+	path := filepath.Join(dir, demoFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		s := scenario{Version: 1, Seed: rand.Uint64(), Start: time.Now().UTC().Truncate(time.Millisecond), Events: events, Rate: rate}
+		s := demoPlan{Version: 1, Seed: rand.Uint64(), Start: time.Now().UTC().Truncate(time.Millisecond), Events: events, Rate: rate}
 		return s, s.save(path)
 	}
 	if err != nil {
-		return scenario{}, fmt.Errorf("reading the demo's folder: %w", err)
+		return demoPlan{}, fmt.Errorf("reading the demo's folder: %w", err)
 	}
-	var s scenario
+	var s demoPlan
 	if err := json.Unmarshal(text, &s); err != nil || s.Version != 1 {
-		return scenario{}, usage(fmt.Errorf("%s is no demo of this version; take another folder", path))
+		return demoPlan{}, usage(fmt.Errorf("%s is no demo of this version; take another folder", path))
 	}
 	if explicit && (s.Events != events || s.Rate != rate) {
-		return scenario{}, usage(fmt.Errorf("%s holds a demo with --events %d --rate %v; leave these flags out to go on with it, or take another folder", dir, s.Events, s.Rate))
+		return demoPlan{}, usage(fmt.Errorf("%s holds a demo with --events %d --rate %v; leave these flags out to go on with it, or take another folder", dir, s.Events, s.Rate))
 	}
 	return s, nil
 }
 
-func (s scenario) save(path string) error {
+func (s demoPlan) save(path string) error {
 	text, err := json.Marshal(s)
 	if err == nil {
 		err = os.WriteFile(path+".tmp", append(text, '\n'), 0o600)
@@ -80,13 +80,13 @@ func (s scenario) save(path string) error {
 
 // live is the number of events that each tenant gets after the start, in whole
 // groups of equal times, so that their number passes through it.
-func (s scenario) live() int64 {
+func (s demoPlan) live() int64 {
 	n := min(int64(s.Rate*liveFor.Seconds()), s.Events/demoTenants)
 	return n - n%tieSize
 }
 
 // end is the moment at which all events exist; zero if there is none.
-func (s scenario) end() time.Time {
+func (s demoPlan) end() time.Time {
 	if s.Events == 0 {
 		return time.Time{}
 	}
@@ -97,7 +97,7 @@ func (s scenario) end() time.Time {
 	return s.Start.Add(time.Duration(float64(n) * (1e9 / s.Rate)))
 }
 
-func (s scenario) config(now func() time.Time) simulator.Config {
+func (s demoPlan) config(now func() time.Time) simulator.Config {
 	c := simulator.Default(demoTenants)
 	c.Seed, c.Start, c.Now = s.Seed, s.Start, now
 	// What the demo shows is not how a budget is spread over an hour.
@@ -117,15 +117,15 @@ func (s scenario) config(now func() time.Time) simulator.Config {
 	return c
 }
 
-// world is a simulated OneLogin whose events come to an end by themselves.
-type world struct {
-	scenario
+// demoOneLogin is a simulated OneLogin whose events come to an end by themselves.
+type demoOneLogin struct {
+	demoPlan
 	sim     *simulator.Server
 	stopped atomic.Bool
 }
 
-func newWorld(s scenario) (*world, error) {
-	w := &world{scenario: s}
+func newDemoOneLogin(s demoPlan) (*demoOneLogin, error) {
+	w := &demoOneLogin{demoPlan: s}
 	sim, err := simulator.New(s.config(w.now))
 	if err != nil {
 		return nil, fmt.Errorf("simulating OneLogin: %w", err)
@@ -136,7 +136,7 @@ func newWorld(s scenario) (*world, error) {
 
 // now is the simulator's clock. It stands still at the end until the coming of
 // events is stopped there, so that the last event is always the same.
-func (w *world) now() time.Time {
+func (w *demoOneLogin) now() time.Time {
 	now := time.Now()
 	if end := w.end(); !end.IsZero() && !w.stopped.Load() && now.After(end) {
 		return end
@@ -145,7 +145,7 @@ func (w *world) now() time.Time {
 }
 
 // stop ends the coming of events, once the end is there.
-func (w *world) stop() error {
+func (w *demoOneLogin) stop() error {
 	w.sim.Freeze()
 	w.stopped.Store(true)
 	if n := w.count(); n != w.Events {
@@ -155,7 +155,7 @@ func (w *world) stop() error {
 }
 
 // count is the number of events that exist.
-func (w *world) count() int64 {
+func (w *demoOneLogin) count() int64 {
 	n := int64(0)
 	for _, t := range w.sim.Tenants() {
 		n += t.Events

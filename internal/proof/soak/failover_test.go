@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"onelogin-kafka/internal/audit"
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/audit"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
@@ -25,7 +25,7 @@ func many(seed uint64, n int, rate float64) simulator.Config {
 	return conf
 }
 
-// fleet starts a world of n instances that share the shards, and waits until all
+// fleet starts an environment of n instances that share the shards, and waits until all
 // tenants are at work. prepare is called before the first instance starts.
 func fleet(t *testing.T, names []string, tenants int, rate float64, prepare ...func(*World)) (*World, func(time.Duration) *audit.Report) {
 	t.Helper()
@@ -101,7 +101,7 @@ func (w *World) awaitPolls(before map[string]int64, patience time.Duration) time
 	})
 }
 
-// conclude ends a world and fails the test unless all is there exactly once.
+// conclude ends an environment and fails the test unless all is there exactly once.
 func (w *World) conclude(finish func(time.Duration) *audit.Report) *audit.Report {
 	w.tb.Helper()
 	w.settle()

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 )
 
 // TestBrokersChangeAddress: one broker after the other comes back at another

@@ -13,8 +13,8 @@ import (
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
-// ledger is what was found in a topic: each event by connector and id.
-type ledger map[string]map[int64]entry
+// published is what was found in a topic: each event by connector and id.
+type published map[string]map[int64]entry
 
 type entry struct {
 	sum   [sha256.Size]byte // of the first copy's value
@@ -23,7 +23,7 @@ type entry struct {
 }
 
 // add notes a record; true if its event is new.
-func (l ledger) add(r *schemas.Record) (bool, error) {
+func (l published) add(r *schemas.Record) (bool, error) {
 	id, err := strconv.ParseInt(header(r, schemas.HeaderID), 10, 64)
 	if err != nil {
 		return false, fmt.Errorf("a record has no event id: %w", err)
@@ -43,7 +43,7 @@ func (l ledger) add(r *schemas.Record) (bool, error) {
 }
 
 // read reads a topic, read committed, as far as it goes now.
-func (l ledger) read(ctx context.Context, cluster *wire.Cluster, topic string) error {
+func (l published) read(ctx context.Context, cluster *wire.Cluster, topic string) error {
 	partitions, err := cluster.Partitions(ctx, topic)
 	if err != nil {
 		return err
@@ -78,8 +78,8 @@ func (v verdict) String() string {
 	return b.String()
 }
 
-// judge compares what was found with the truth. It takes the ledger apart.
-func (l ledger) judge(sim *simulator.Server) (verdict, error) {
+// judge compares what was found with the truth. It takes the published apart.
+func (l published) judge(sim *simulator.Server) (verdict, error) {
 	var v verdict
 	for _, t := range sim.Tenants() {
 		truth, err := sim.Truth(t.Name)

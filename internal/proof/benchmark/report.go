@@ -49,8 +49,8 @@ func (r *Result) add(name string, value float64, unit, target string, met bool) 
 	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, Target: target, Met: met})
 }
 
-// spread adds the median of several values; a target is met by the median.
-func (r *Result) spread(name string, values []float64, unit, target string, met func(float64) bool) {
+// median adds the median of several values; a target is met by the median.
+func (r *Result) median(name string, values []float64, unit, target string, met func(float64) bool) {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	f := Figure{Name: name, Value: (sorted[(n-1)/2] + sorted[n/2]) / 2, Least: sorted[0], Most: sorted[n-1], Unit: unit, Target: target}
@@ -82,33 +82,33 @@ func catchUpResult(page int, events int64, rounds catchUpRounds) Result {
 		}
 		return q
 	}
-	r.spread("bare client", rates(bare), "events/s", "", nil)
-	r.spread("bare client, unchecked", rates(rounds.unchecked), "events/s", "", nil)
-	r.spread("at-least-once poller on franz-go", rates(loose), "events/s", "", nil)
-	r.spread("service", rates(ours), "events/s", "", nil)
+	r.median("bare client", rates(bare), "events/s", "", nil)
+	r.median("bare client, unchecked", rates(rounds.unchecked), "events/s", "", nil)
+	r.median("at-least-once poller on franz-go", rates(loose), "events/s", "", nil)
+	r.median("service", rates(ours), "events/s", "", nil)
 	least := 0.7
 	if page >= 1000 {
 		least = 0.5
 	}
-	r.spread("service / bare client", quotient(ours, bare), "", fmt.Sprintf("≥ %g", least), atLeast(least))
-	r.spread("service / at-least-once poller", quotient(ours, loose), "", "> 1", func(v float64) bool { return v > 1 })
-	r.spread("service / bare client, unchecked", quotient(ours, rounds.unchecked), "", "", nil)
+	r.median("service / bare client", quotient(ours, bare), "", fmt.Sprintf("≥ %g", least), atLeast(least))
+	r.median("service / at-least-once poller", quotient(ours, loose), "", "> 1", func(v float64) bool { return v > 1 })
+	r.median("service / bare client, unchecked", quotient(ours, rounds.unchecked), "", "", nil)
 	own := func(s sample) time.Duration { return s.cpu }
 	if page >= 1000 {
-		r.spread("CPU of the service", cpu(ours, own), "µs/event", "≤ 12", atMost(12))
+		r.median("CPU of the service", cpu(ours, own), "µs/event", "≤ 12", atMost(12))
 	} else {
-		r.spread("CPU of the service", cpu(ours, own), "µs/event", "", nil)
+		r.median("CPU of the service", cpu(ours, own), "µs/event", "", nil)
 	}
-	r.spread("CPU of the at-least-once poller", cpu(loose, own), "µs/event", "", nil)
-	r.spread("CPU of the bare client", cpu(bare, own), "µs/event", "", nil)
-	r.spread("CPU of the simulator, service's run", cpu(ours, func(s sample) time.Duration { return s.simulator }), "µs/event", "", nil)
-	r.spread("CPU of the reader, service's run", cpu(ours, func(s sample) time.Duration { return s.reader }), "µs/event", "", nil)
-	r.spread("CPU of the whole machine, service's run", cpu(ours, func(s sample) time.Duration { return s.machine }), "µs/event", "", nil)
-	r.spread("CPU of the whole machine, poller's run", cpu(loose, func(s sample) time.Duration { return s.machine }), "µs/event", "", nil)
-	r.spread("transactions", each1(ours, func(s sample) float64 { return s.transactions }), "", "", nil)
-	r.spread("time of a transaction", each1(ours, func(s sample) float64 { return s.inTransaction.Seconds() * 1000 / max(s.transactions, 1) }), "ms", "", nil)
-	r.spread("time in transactions / time", each1(ours, func(s sample) float64 { return s.inTransaction.Seconds() / s.took.Seconds() }), "", "", nil)
-	r.spread("peak resident memory of the service", each1(ours, func(s sample) float64 { return mib(s.peak) }), "MiB", "", nil)
+	r.median("CPU of the at-least-once poller", cpu(loose, own), "µs/event", "", nil)
+	r.median("CPU of the bare client", cpu(bare, own), "µs/event", "", nil)
+	r.median("CPU of the simulator, service's run", cpu(ours, func(s sample) time.Duration { return s.simulator }), "µs/event", "", nil)
+	r.median("CPU of the reader, service's run", cpu(ours, func(s sample) time.Duration { return s.reader }), "µs/event", "", nil)
+	r.median("CPU of the whole machine, service's run", cpu(ours, func(s sample) time.Duration { return s.machine }), "µs/event", "", nil)
+	r.median("CPU of the whole machine, poller's run", cpu(loose, func(s sample) time.Duration { return s.machine }), "µs/event", "", nil)
+	r.median("transactions", each1(ours, func(s sample) float64 { return s.transactions }), "", "", nil)
+	r.median("time of a transaction", each1(ours, func(s sample) float64 { return s.inTransaction.Seconds() * 1000 / max(s.transactions, 1) }), "ms", "", nil)
+	r.median("time in transactions / time", each1(ours, func(s sample) float64 { return s.inTransaction.Seconds() / s.took.Seconds() }), "", "", nil)
+	r.median("peak resident memory of the service", each1(ours, func(s sample) float64 { return mib(s.peak) }), "MiB", "", nil)
 	return r
 }
 
@@ -195,7 +195,7 @@ func processor() string {
 
 const preface = `# Benchmarks
 
-Recorded by ` + "`go run ./internal/benchmark/cmd -record docs …`" + `, which replaces the sections of what it measures; do not edit.
+Recorded by ` + "`go run ./internal/proof/benchmark/cmd -record docs …`" + `, which replaces the sections of what it measures; do not edit.
 
 Everybody who is compared reads the same simulated OneLogin in the same run and is a process of its own; Kafka (three nodes,
 three replicas), the simulator, the reader and whoever is measured share the machine. A catch-up is measured from the moment

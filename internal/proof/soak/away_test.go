@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 )
 
 // mostResident is far above what an instance needs and far below what it would

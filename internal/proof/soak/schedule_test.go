@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 )
 
 // TestSchedule lets faults of every kind happen to a fleet in a random order

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"time"
 
-	"onelogin-kafka/internal/audit"
+	"onelogin-kafka/internal/proof/audit"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 

@@ -3,7 +3,7 @@
 // when no rule is broken, 1 when one is or nothing was there to judge, 2 when
 // it could not judge.
 //
-//	go run ./internal/audit/auditor -brokers localhost:9092 -sim http://127.0.0.1:8081 -wait 1m
+//	go run ./internal/proof/audit/auditor -brokers localhost:9092 -sim http://127.0.0.1:8081 -wait 1m
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"onelogin-kafka/internal/audit"
+	"onelogin-kafka/internal/proof/audit"
 )
 
 func main() {

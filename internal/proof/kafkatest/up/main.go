@@ -1,6 +1,6 @@
 // Command up runs a Kafka on loopback until Ctrl-C.
 //
-//	go run ./internal/kafkatest/up -nodes 3 -port 19092
+//	go run ./internal/proof/kafkatest/up -nodes 3 -port 19092
 //
 // It prints the bootstrap servers on standard output and then obeys lines on standard input: kill 1, stop 1, start 1, pause 2,
 // resume 2.
@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 )
 
 func main() {

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"onelogin-kafka/internal/faultproxy"
+	"onelogin-kafka/internal/proof/faultproxy"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 

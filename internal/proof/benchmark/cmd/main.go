@@ -1,8 +1,8 @@
 // Command cmd measures the service: how fast it catches up, what an event costs,
 // how long one takes to become readable, and how much memory connectors need.
 //
-//	go run ./internal/benchmark/cmd all
-//	go run ./internal/benchmark/cmd -events 20000 -rounds 1 catchup
+//	go run ./internal/proof/benchmark/cmd all
+//	go run ./internal/proof/benchmark/cmd -events 20000 -rounds 1 catchup
 //
 // Without -brokers it starts a Kafka of three nodes, which needs Java and Maven.
 package main
@@ -16,7 +16,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"onelogin-kafka/internal/benchmark"
+	"onelogin-kafka/internal/proof/benchmark"
 )
 
 func main() {

@@ -24,8 +24,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"go.uber.org/goleak"
 
-	"onelogin-kafka/internal/faultproxy"
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/faultproxy"
+	"onelogin-kafka/internal/proof/kafkatest"
 )
 
 // orphan makes the test binary start a node, print its address and wait to be killed.

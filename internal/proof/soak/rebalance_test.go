@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/kafkatest"
 )
 
 // owners says which running instance polls each tenant.

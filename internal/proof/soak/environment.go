@@ -19,12 +19,12 @@ import (
 	"testing"
 	"time"
 
-	"onelogin-kafka/internal/audit"
-	"onelogin-kafka/internal/kafkatest"
+	"onelogin-kafka/internal/proof/audit"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
-// Plan says what a world is made of.
+// Plan says what an environment is made of.
 type Plan struct {
 	Seed uint64
 	// Brokers are what the instances connect to; the auditor reads by Cluster.
@@ -93,7 +93,7 @@ func cleanBinary() {
 	}
 }
 
-// New makes a world; its instances start with Start.
+// New makes an environment; its instances start with Start.
 func New(tb testing.TB, plan Plan) *World {
 	tb.Helper()
 	bin, err := binary()
@@ -140,7 +140,7 @@ func (w *World) path(parts ...string) string {
 	return filepath.Join(append([]string{w.dir}, parts...)...)
 }
 
-// topic is the real name of a topic in this world.
+// topic is the real name of a topic in this environment.
 func (w *World) topic(purpose string) string { return w.name + "." + purpose }
 
 // WriteConnector writes a tenant's connector file, with further lines.

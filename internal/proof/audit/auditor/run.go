@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"onelogin-kafka/internal/audit"
+	"onelogin-kafka/internal/proof/audit"
 )
 
 // run judges and prints the report; ok tells that no rule is broken.
