@@ -193,7 +193,7 @@ func (s *session) batch(c *change) *schemas.Batch {
 		switch {
 		case i < leaving && m.written: // a tombstone
 		case i >= leaving && m.touched:
-			rec.Value = schemas.EncodeMinute(m.ids)
+			rec.Value = s.win.value(i)
 		default:
 			continue
 		}
@@ -235,7 +235,7 @@ func (s *session) keep(c *change) {
 	s.saved, s.savedAt = s.off.CompleteThrough, time.Now()
 	s.win.settle(s.off.WindowStart)
 	for _, i := range c.fresh {
-		s.known.add(c.page.Events[i].CreatedAt)
+		s.known.add(c.page.Events[i].CreatedAt, c.page.Events[i].ID)
 	}
 	for _, i := range c.dead {
 		s.dead.add(maphash.Bytes(hashSeed, c.page.Malformed[i].Raw))

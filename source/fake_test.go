@@ -296,13 +296,13 @@ func (tp *topic) checkState() {
 			continue
 		}
 		inWindow++
-		if _, found := slices.BinarySearch(st.Minutes[m], h.id); !found {
+		if ids := st.Minutes[m]; !ids.has(h.id) {
 			t.Errorf("event %d is published but not in its minute", h.id)
 		}
 	}
 	known := 0
 	for m, ids := range st.Minutes {
-		known += len(ids)
+		known += ids.len()
 		if m < minuteOf(o.WindowStart) {
 			t.Errorf("minute %v lies before the window's start %v", minuteTime(m), o.WindowStart)
 		}

@@ -161,9 +161,9 @@ func TestIDSetIsSmall(t *testing.T) {
 		delta func() int64
 		most  float64 // bytes per id
 	}{
-		"deltas of one byte":            {func() int64 { return 1 + rnd.Int64N(127) }, 1.3},
-		"deltas of one to three bytes":  {func() int64 { return 1 + rnd.Int64N(1<<(7*(1+rnd.IntN(3)))-1) }, 2.4},
-		"deltas of three bytes": {func() int64 { return 1<<14 + rnd.Int64N(1<<21-1<<14) }, 3.4},
+		"deltas of one byte":           {func() int64 { return 1 + rnd.Int64N(127) }, 1.3},
+		"deltas of one to three bytes": {func() int64 { return 1 + rnd.Int64N(1<<(7*(1+rnd.IntN(3)))-1) }, 2.4},
+		"deltas of three bytes":        {func() int64 { return 1<<14 + rnd.Int64N(1<<21-1<<14) }, 3.4},
 	} {
 		var s idSet
 		id := int64(45192198208)

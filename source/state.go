@@ -12,9 +12,9 @@ import (
 type State struct {
 	// Offset is the position; zero when Fresh.
 	Offset schemas.Offset
-	// Minutes are the published ids of the window, ascending, by the Unix time
-	// of the minute's start divided by 60. The poller takes the slices over.
-	Minutes map[int64][]int64
+	// Minutes are the published ids of the window, by the Unix time of the
+	// minute's start divided by 60. The poller takes the sets over.
+	Minutes map[int64]idSet
 	// Fresh tells that the connector has no offset yet.
 	Fresh bool
 }
@@ -24,7 +24,7 @@ type State struct {
 // error, since acting on a wrong state publishes twice or not at all. An
 // unknown version is an error that wraps schemas.ErrVersion.
 func ParseState(connector string, records map[string][]byte) (State, error) {
-	st := State{Fresh: true, Minutes: make(map[int64][]int64, len(records))}
+	st := State{Fresh: true, Minutes: make(map[int64]idSet, len(records))}
 	for key, value := range records {
 		name, minute, isMinute, err := schemas.ParseOffsetsKey([]byte(key))
 		if err != nil {
@@ -41,7 +41,7 @@ func ParseState(connector string, records map[string][]byte) (State, error) {
 			if err != nil {
 				return State{}, fmt.Errorf("reading state of %s: key %q: %w", connector, key, err)
 			}
-			st.Minutes[minuteOf(minute)] = ids
+			st.Minutes[minuteOf(minute)] = newIDSet(ids)
 			continue
 		}
 		if st.Offset, err = schemas.ParseOffset(value); err != nil {

@@ -20,7 +20,7 @@ func validState() (map[string][]byte, State) {
 		string(schemas.MinuteKey("acme", at)): schemas.EncodeMinute([]int64{4, 9}),
 		string(schemas.MinuteKey("acme", at.Add(-time.Minute))): schemas.EncodeMinute([]int64{2}),
 		string(schemas.MinuteKey("acme", at.Add(-time.Hour))):   nil,
-	}, State{Offset: o, Minutes: map[int64][]int64{minuteOf(at): {4, 9}, minuteOf(at) - 1: {2}}}
+	}, State{Offset: o, Minutes: idSets(map[int64][]int64{minuteOf(at): {4, 9}, minuteOf(at) - 1: {2}})}
 }
 
 func TestParseState(t *testing.T) {
@@ -29,7 +29,7 @@ func TestParseState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, compareIDSets); diff != "" {
 		t.Errorf("state (-want +got):\n%s", diff)
 	}
 	for name, records := range map[string]map[string][]byte{"nothing": nil, "tombstones": {"acme": nil, "acme/2026-11-22T07:05Z": nil}} {
@@ -77,7 +77,7 @@ func FuzzParseState(f *testing.F) {
 		}
 		s := newSession(newPoller(nil), Settings{}.withDefaults(), st, nil)
 		for _, m := range s.win.minutes {
-			for _, id := range m.ids {
+			for id := range m.ids.all() {
 				if s.win.add(m.minute, id) {
 					t.Errorf("id %d of the state is not known", id)
 				}

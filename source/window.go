@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sort"
 	"time"
+	"unsafe"
+
+	"onelogin-kafka/schemas"
 )
 
 // window holds the ids already offered of the events created at or after its
@@ -17,12 +20,18 @@ type window struct {
 	// highest is the highest id ever added; nothing above it is known.
 	highest int64
 	count   int
+	// old are ids published although created before the window. Nothing but
+	// memory holds them.
+	old   idSet
+	where places
+	gone  int // minutes that have left since where forgot those that had
+	buf   []int64
 }
 
 // minuteIDs are the ids of one minute.
 type minuteIDs struct {
 	minute int64
-	ids    []int64 // strictly ascending
+	ids    idSet
 	// written tells that the offsets topic has a record of this minute, as far
 	// as the batches offered go.
 	written bool
@@ -30,17 +39,22 @@ type minuteIDs struct {
 	touched bool
 }
 
-// newWindow takes over the ids of st.
-func newWindow(start time.Time, minutes map[int64][]int64) window {
+// newWindow takes over the sets of minutes.
+func newWindow(start time.Time, minutes map[int64]idSet) window {
 	w := window{start: start, highest: math.MinInt64, minutes: make([]minuteIDs, 0, len(minutes))}
 	for m, ids := range minutes {
 		w.minutes = append(w.minutes, minuteIDs{minute: m, ids: ids, written: true})
-		w.count += len(ids)
-		if len(ids) > 0 {
-			w.highest = max(w.highest, ids[len(ids)-1])
+		w.count += ids.len()
+		if _, last, ok := ids.bounds(); ok {
+			w.highest = max(w.highest, last)
 		}
 	}
 	slices.SortFunc(w.minutes, func(a, b minuteIDs) int { return cmp.Compare(a.minute, b.minute) })
+	for i := range w.minutes {
+		for id := range w.minutes[i].ids.all() {
+			w.where.add(w.minutes[i].minute, id, w.count)
+		}
+	}
 	return w
 }
 
@@ -55,80 +69,115 @@ func (w *window) find(m int64) (int, bool) {
 }
 
 // add makes id known as of minute m and tells whether it was new. An id that
-// is known under another minute is known: dedup is by id alone.
+// is known under another minute, or as an old one, is known: dedup is by id
+// alone.
 func (w *window) add(m, id int64) bool {
 	i, found := w.find(m)
 	if id <= w.highest {
-		if found && holds(w.minutes[i].ids, id) {
+		if found && w.minutes[i].ids.has(id) {
 			return false
 		}
-		if w.anywhere(id) {
+		if w.has(id) {
 			return false
 		}
 	}
 	if !found {
 		if i > 0 {
-			w.minutes[i-1].trim()
+			w.minutes[i-1].ids.trim()
 		}
 		w.minutes = slices.Insert(w.minutes, i, minuteIDs{minute: m})
 	}
-	w.minutes[i].insert(id)
+	w.minutes[i].ids.add(id)
+	w.minutes[i].touched = true
 	w.highest = max(w.highest, id)
 	w.count++
+	w.where.add(m, id, w.count)
 	return true
 }
 
-func (w *window) anywhere(id int64) bool {
-	for i := range w.minutes {
-		if holds(w.minutes[i].ids, id) {
+// has tells whether id is known, under whatever minute or as an old one.
+func (w *window) has(id int64) bool {
+	if id > w.highest {
+		return false
+	}
+	for _, m := range w.where.of(id) {
+		if i, found := w.find(m); found && w.minutes[i].ids.has(id) {
 			return true
 		}
 	}
-	return false
+	return w.old.has(id)
 }
 
-// holds tells whether ids, ascending, hold id. Ids mostly ascend with time, so
-// that the ends of the slice answer most questions.
-func holds(ids []int64, id int64) bool {
-	if len(ids) == 0 || id < ids[0] || id > ids[len(ids)-1] {
+// addOld makes the id of an event known that was published although it was
+// created before the window, and tells whether it was new.
+func (w *window) addOld(id int64) bool {
+	if w.has(id) {
 		return false
 	}
-	_, found := slices.BinarySearch(ids, id)
-	return found
+	w.old.add(id)
+	w.highest = max(w.highest, id)
+	return true
 }
 
-func (m *minuteIDs) insert(id int64) {
-	m.touched = true
-	if len(m.ids) == cap(m.ids) {
-		// Grown by a quarter, not doubled: there are up to a million.
-		grown := make([]int64, len(m.ids), len(m.ids)+len(m.ids)/4+8)
-		copy(grown, m.ids)
-		m.ids = grown
-	}
-	if n := len(m.ids); n == 0 || id > m.ids[n-1] {
-		m.ids = append(m.ids, id)
-		return
-	}
-	i, _ := slices.BinarySearch(m.ids, id)
-	m.ids = slices.Insert(m.ids, i, id)
+// removeOld takes back an addOld whose batch was refused.
+func (w *window) removeOld(id int64) { w.old.remove(id) }
+
+// clearOld forgets the old ids.
+func (w *window) clearOld() { w.old = idSet{} }
+
+// between returns where the minutes from from to before to are.
+func (w *window) between(from, to int64) []minuteIDs {
+	i, _ := w.find(from)
+	j, _ := w.find(to)
+	return w.minutes[i:max(i, j)]
 }
 
-// trim gives back the room of a minute that will hardly grow any more.
-func (m *minuteIDs) trim() {
-	if cap(m.ids)-len(m.ids) > len(m.ids)/16 {
-		m.ids = slices.Clone(m.ids)
-		m.ids = m.ids[:len(m.ids):len(m.ids)]
+// ids appends to buf the ids of the minutes from from to before to, minute by
+// minute and ascending within each.
+func (w *window) ids(from, to int64, buf []int64) []int64 {
+	minutes := w.between(from, to)
+	for i := range minutes {
+		buf = minutes[i].ids.appendTo(buf)
 	}
+	return buf
+}
+
+// countIn is the number of ids of the minutes from from to before to.
+func (w *window) countIn(from, to int64) int {
+	n := 0
+	minutes := w.between(from, to)
+	for i := range minutes {
+		n += minutes[i].ids.len()
+	}
+	return n
+}
+
+// size is what the window takes, in bytes, but for an allowance of some
+// hundred bytes.
+func (w *window) size() int {
+	n := int(unsafe.Sizeof(minuteIDs{}))*cap(w.minutes) + w.old.size() + w.where.size() + 8*cap(w.buf)
+	for i := range w.minutes {
+		n += w.minutes[i].ids.size()
+	}
+	return n
+}
+
+// mostScratch is how many ids what value decodes into may keep room for.
+const mostScratch = 1 << 16
+
+// value is the value of the record of the i-th minute.
+func (w *window) value(i int) []byte {
+	w.buf = w.minutes[i].ids.appendTo(w.buf[:0])
+	value := schemas.EncodeMinute(w.buf)
+	if cap(w.buf) > mostScratch {
+		w.buf = nil
+	}
+	return value
 }
 
 // remove takes back an add whose batch was refused.
 func (w *window) remove(m, id int64) {
-	i, found := w.find(m)
-	if !found {
-		return
-	}
-	if j, found := slices.BinarySearch(w.minutes[i].ids, id); found {
-		w.minutes[i].ids = slices.Delete(w.minutes[i].ids, j, j+1)
+	if i, found := w.find(m); found && w.minutes[i].ids.remove(id) {
 		w.count--
 	}
 }
@@ -136,7 +185,7 @@ func (w *window) remove(m, id int64) {
 // discardTouched ends a batch that was refused: minutes that only it would have
 // made go.
 func (w *window) discardTouched() {
-	w.minutes = slices.DeleteFunc(w.minutes, func(m minuteIDs) bool { return len(m.ids) == 0 && !m.written })
+	w.minutes = slices.DeleteFunc(w.minutes, func(m minuteIDs) bool { return m.ids.len() == 0 && !m.written })
 	for i := range w.minutes {
 		w.minutes[i].touched = false
 	}
@@ -165,104 +214,24 @@ func (w *window) changes(leaving int) int {
 func (w *window) settle(start time.Time) {
 	n := w.leaving(start)
 	for i := range w.minutes[:n] {
-		w.count -= len(w.minutes[i].ids)
+		w.count -= w.minutes[i].ids.len()
 	}
 	w.minutes = slices.Delete(w.minutes, 0, n)
 	w.start = start
+	if w.gone += n; w.gone > len(w.minutes)/4 {
+		// Not each time: it goes through all places. Until then they only point
+		// to minutes that are not there.
+		w.where.forget(minuteOf(start))
+		w.gone = 0
+	}
 	for i := range w.minutes {
-		if m := &w.minutes[i]; m.touched {
-			m.touched, m.written = false, true
-		}
-	}
-}
-
-// recent holds the created_at of the newest events known, at most most of
-// them: it says how far back a page of known events reaches.
-type recent struct {
-	most  int
-	times []int64 // Unix nanoseconds, ascending
-}
-
-// newRecent fills in what the minutes of w tell: the ids of a minute count as
-// created evenly over it, the newest minute's up to through.
-func newRecent(most int, w *window, through time.Time) recent {
-	r := recent{most: most}
-	for i := len(w.minutes) - 1; i >= 0 && len(r.times) < most; i-- {
 		m := &w.minutes[i]
-		start, end := minuteTime(m.minute), minuteTime(m.minute+1)
-		if through.After(start) && through.Before(end) {
-			end = through
+		if !m.touched {
+			continue
 		}
-		n := len(m.ids)
-		step := end.Sub(start) / time.Duration(max(n, 1))
-		for k := n - 1; k >= 0 && len(r.times) < most; k-- {
-			r.times = append(r.times, start.Add(time.Duration(k)*step).UnixNano())
+		m.touched, m.written = false, true
+		if i < len(w.minutes)-1 {
+			m.ids.trim()
 		}
 	}
-	slices.Reverse(r.times)
-	return r
-}
-
-func (r *recent) add(t time.Time) {
-	ns := t.UnixNano()
-	if len(r.times) >= r.most && (r.most == 0 || ns <= r.times[0]) {
-		return
-	}
-	if len(r.times) >= 2*r.most { // trimmed now and then: each trim moves them all
-		r.times = r.times[:copy(r.times, r.times[len(r.times)-r.most+1:])]
-	}
-	i := len(r.times)
-	if i > 0 && ns < r.times[i-1] {
-		i, _ = slices.BinarySearch(r.times, ns)
-	}
-	r.times = slices.Insert(r.times, i, ns)
-}
-
-// reach returns the time since which n events are known, n at most most; false
-// when fewer are known at all.
-func (r *recent) reach(n int) (time.Time, bool) {
-	if len(r.times) < n {
-		return time.Time{}, false
-	}
-	return time.Unix(0, r.times[len(r.times)-n]).UTC(), true
-}
-
-// setMost changes the bound; a smaller one forgets the oldest.
-func (r *recent) setMost(most int) {
-	r.most = most
-	if n := len(r.times) - most; n > 0 {
-		r.times = slices.Delete(r.times, 0, n)
-	}
-}
-
-// hashSet remembers the last few things it was told, as 64-bit hashes.
-type hashSet struct {
-	most  int
-	known map[uint64]struct{}
-	order []uint64
-	next  int // the oldest in order, once it is full
-}
-
-// has tells whether h is remembered.
-func (s *hashSet) has(h uint64) bool {
-	_, found := s.known[h]
-	return found
-}
-
-// add remembers h in place of the oldest.
-func (s *hashSet) add(h uint64) {
-	if s.has(h) {
-		return
-	}
-	if s.known == nil {
-		s.known = make(map[uint64]struct{})
-	}
-	s.known[h] = struct{}{}
-	if len(s.order) < s.most {
-		s.order = append(s.order, h)
-		return
-	}
-	delete(s.known, s.order[s.next])
-	s.order[s.next] = h
-	s.next = (s.next + 1) % s.most
 }
