@@ -149,6 +149,10 @@ type APIError struct {
 	Status int
 	// RetryAfter is how long the API asked us to wait; 0 if it did not say.
 	RetryAfter time.Duration
+	// Narrow tells that a smaller page may come through where this one does not,
+	// however often it is asked for: the answer was too large, or one of its
+	// elements is broken so that it cannot be told from its neighbours.
+	Narrow bool
 	// RequestID is the answer's x-request-id, if any.
 	RequestID string
 	// RateLimit is what the answer said of the budget.
