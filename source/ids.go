@@ -15,7 +15,8 @@ const blockIDs = 64
 // shares what it holds: only one of the two may be changed.
 //
 // Blocks of up to blockIDs ids follow each other. The first id of a block is in
-// the index; data has the distance of each further one to the id before.
+// the index; data has the distance of each further one to the id before, which
+// two's complement makes right for any pair of int64.
 type idSet struct {
 	data   []byte
 	firsts []int64  // by block, ascending
@@ -94,7 +95,7 @@ func (s *idSet) has(id int64) bool {
 		if d > uint64(id)-uint64(seen) {
 			break
 		}
-		seen = int64(uint64(seen) + d) //nolint:gosec // two's complement is right for any pair
+		seen = int64(uint64(seen) + d)
 		at += n
 	}
 	f.at, f.id = at, seen
@@ -162,7 +163,7 @@ func (s *idSet) add(id int64) bool {
 func (s *idSet) push(id int64) {
 	if s.n == 0 || s.tail >= blockIDs {
 		s.firsts = append(grown(s.firsts, 1), id)
-		s.starts = append(grown(s.starts, 1), uint32(len(s.data))) //nolint:gosec // the set is bounded
+		s.starts = append(grown(s.starts, 1), uint32(len(s.data)))
 		s.tail = 0
 	} else {
 		d := uint64(id) - uint64(s.last)
@@ -220,7 +221,7 @@ func (s *idSet) insertBlock(b int, id int64) {
 		at = int(s.starts[b])
 	}
 	s.firsts = slices.Insert(grown(s.firsts, 1), b, id)
-	s.starts = slices.Insert(grown(s.starts, 1), b, uint32(at)) //nolint:gosec // the set is bounded
+	s.starts = slices.Insert(grown(s.starts, 1), b, uint32(at))
 }
 
 // encode makes ids, at least one and at most blockIDs, what block b holds.
@@ -239,7 +240,7 @@ func (s *idSet) encode(b int, ids []int64) {
 	s.data = slices.Replace(s.data, from, to, data...)
 	s.firsts[b] = ids[0]
 	for i := b + 1; more != 0 && i < len(s.starts); i++ {
-		s.starts[i] = uint32(int(s.starts[i]) + more) //nolint:gosec // the set is bounded
+		s.starts[i] = uint32(int(s.starts[i]) + more)
 	}
 	if b == len(s.firsts)-1 {
 		s.end(ids)
@@ -266,7 +267,7 @@ func (s *idSet) appendBlock(buf []int64, b int) []int64 {
 		if d >= 0x80 {
 			d, n = binary.Uvarint(data)
 		}
-		id = int64(uint64(id) + d) //nolint:gosec // two's complement is right for any pair
+		id = int64(uint64(id) + d)
 		buf = append(buf, id)
 		data = data[n:]
 	}

@@ -91,8 +91,8 @@ func (m *windowModel) step(t *testing.T, rnd *rand.Rand, minute, id int64) {
 	case n < 97: // another process takes over
 		m.settle(m.win.start)
 		sets := map[int64]idSet{}
-		for _, min := range m.win.minutes {
-			sets[min.minute] = newIDSet(min.ids.appendTo(nil))
+		for _, old := range m.win.minutes {
+			sets[old.minute] = newIDSet(old.ids.appendTo(nil))
 		}
 		m.win = newWindow(m.win.start, sets)
 		clear(m.old)
