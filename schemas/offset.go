@@ -36,6 +36,13 @@ type Offset struct {
 	// CompleteThrough is the start of the newest window that a sweep has
 	// re-read whole; zero before the first.
 	CompleteThrough time.Time
+	// Calls is how many API calls were made of the account, in the window of
+	// its hourly budget that ends at CallsUntil, when the value was written:
+	// whoever goes on within that window counts them as its own. Not known
+	// while CallsUntil is zero.
+	Calls int
+	// CallsUntil is when that window ends, by the writer's clock.
+	CallsUntil time.Time
 	// UpdatedAt is when the value was written.
 	UpdatedAt time.Time
 }
@@ -51,6 +58,8 @@ type wireOffset struct {
 	Events          *int64     `json:"events"`
 	WindowStart     *time.Time `json:"window_start"`
 	CompleteThrough time.Time  `json:"complete_through,omitzero"`
+	Calls           *int       `json:"calls,omitempty"`
+	CallsUntil      time.Time  `json:"calls_until,omitzero"`
 	UpdatedAt       *time.Time `json:"updated_at"`
 }
 
@@ -65,12 +74,15 @@ func (o Offset) Marshal() []byte {
 	if !o.CompleteThrough.IsZero() {
 		w.CompleteThrough = wireTime(o.CompleteThrough)
 	}
+	if !o.CallsUntil.IsZero() {
+		w.Calls, w.CallsUntil = &o.Calls, wireTime(o.CallsUntil)
+	}
 	return marshal(w)
 }
 
 // ParseOffset reads what Marshal wrote. Fields it does not know are ignored;
-// every field but complete_through must be there. The error wraps ErrVersion
-// for an unknown version.
+// every field but complete_through, calls and calls_until must be there. The
+// error wraps ErrVersion for an unknown version.
 func ParseOffset(value []byte) (Offset, error) {
 	if err := checkVersion(value, OffsetVersion); err != nil {
 		return Offset{}, fmt.Errorf("parsing offset: %w", err)
@@ -91,11 +103,16 @@ func ParseOffset(value []byte) (Offset, error) {
 	if *w.Events < 0 {
 		return Offset{}, fmt.Errorf("parsing offset: events is %d, below 0", *w.Events)
 	}
-	return Offset{
+	o := Offset{
 		Version: w.Version, Domain: *w.Domain, AccountID: *w.AccountID, Through: timeOf(w.Through),
 		LastID: *w.LastID, Events: *w.Events, WindowStart: timeOf(w.WindowStart),
 		CompleteThrough: timeOf(&w.CompleteThrough), UpdatedAt: timeOf(w.UpdatedAt),
-	}, nil
+	}
+	// One without the other says nothing, and is no reason to refuse a position.
+	if w.Calls != nil && *w.Calls >= 0 && !w.CallsUntil.IsZero() {
+		o.Calls, o.CallsUntil = *w.Calls, timeOf(&w.CallsUntil)
+	}
+	return o, nil
 }
 
 const (

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,8 @@ func TestOffsetRoundTrip(t *testing.T) {
 		"finer than ms":         func(o *schemas.Offset) { o.Through = at("2026-11-22T07:05:11.123456789Z") },
 		"id above 2^53":         func(o *schemas.Offset) { o.LastID = math.MaxInt64 },
 		"domain to be escaped":  func(o *schemas.Offset) { o.Domain = "<a&b>\"\\\u2028" },
+		"calls":                 func(o *schemas.Offset) { o.Calls, o.CallsUntil = 1234, at("2026-11-22T07:31:02Z") },
+		"no calls":              func(o *schemas.Offset) { o.CallsUntil = at("2026-11-22T07:31:02.5Z") },
 		"zero times throughout": func(o *schemas.Offset) { o.Through, o.WindowStart, o.UpdatedAt = time.Time{}, time.Time{}, time.Time{} },
 	}
 	for name, change := range tests {
@@ -74,6 +77,33 @@ func TestOffsetRoundTrip(t *testing.T) {
 				t.Errorf("round trip (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The calls of the hour are a field more within version 1: a record of before
+// has none, and none that is damaged stops a position from being read.
+func TestOffsetCalls(t *testing.T) {
+	t.Parallel()
+	o := validOffset()
+	o.Calls, o.CallsUntil = 1234, at("2026-11-22T07:31:02Z")
+	with := `"calls":1234,"calls_until":"2026-11-22T07:31:02Z","updated_at"`
+	want := strings.Replace(offsetJSON, `"updated_at"`, with, 1)
+	if diff := cmp.Diff(want, string(o.Marshal())); diff != "" {
+		t.Errorf("Marshal (-want +got):\n%s", diff)
+	}
+	for name, value := range map[string][]byte{
+		"no end":    mutate(t, want, "calls_until", nil),
+		"no calls":  mutate(t, want, "calls", nil),
+		"below 0":   mutate(t, want, "calls", -1),
+		"of before": []byte(offsetJSON),
+	} {
+		got, err := schemas.ParseOffset(value)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(validOffset(), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
@@ -268,6 +298,7 @@ func TestOffsetsKeys(t *testing.T) {
 
 func FuzzOffset(f *testing.F) {
 	f.Add([]byte(offsetJSON))
+	f.Add([]byte(strings.Replace(offsetJSON, `"updated_at"`, `"calls":7,"calls_until":"2026-11-22T07:31:02Z","updated_at"`, 1)))
 	f.Add([]byte(`{"version":2}`))
 	f.Add([]byte(`{"version":1,"domain":"","account_id":0,"through":"9999-12-31T23:59:59-01:00","last_id":-1,"events":0,"window_start":"0000-01-01T00:00:00+01:00","updated_at":"0001-01-01T00:00:00Z"}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
