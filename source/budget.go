@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"sync"
@@ -20,8 +21,7 @@ const (
 	Backfill                 // whatever an operator asked for
 )
 
-// reserves are the parts of the even line (what would be left if the share were
-// spent evenly until the window ends) that a priority leaves to those before
+// reserves are the parts of the even line that a priority leaves to those before
 // it. Catching up may thus burst through nine tenths of the share at once, while
 // sweeps live on what the tail saves.
 var reserves = [...]float64{Tail: 0, CatchUp: 0.1, Sweep: 0.8, Backfill: 0.9}
@@ -33,51 +33,72 @@ const (
 	// defaultShare leaves half of the account's calls to other tools.
 	defaultShare = 0.5
 	// spacedBelow is the part of the even line under which tail calls are spaced
-	// out, so that their runs keep to tailPart of an even spread. The rest is
-	// saved for sweeps.
+	// out, to tailPart of an even spread. The rest is saved for sweeps.
 	spacedBelow = 0.9
 	tailPart    = 0.8
 	// mostSpacing bounds how long a run of many pages puts off the next tail call.
 	mostSpacing = 30 * time.Second
-	// trickle is the part of the even line that is left to an owner who cannot
-	// know what others have used for it.
-	trickle = 0.05
-	// sameWindow is how far two answers may differ about the end of a window.
-	sameWindow = time.Minute
+	// wholeSeconds is how much later than it was told a window may end.
+	wholeSeconds = time.Second
 )
 
-// Budget spreads a share of an account's hourly calls over its connectors. It
-// is safe for concurrent use. At most share × limit calls are granted within a
-// window of the API. When the API says that little is left, calls are spaced so
-// that share of it would last until the window ends: the budget never runs into
-// the wall by itself, and leaves room for the customer's other tools.
+// Budget spreads a share of an account's hourly calls over its connectors, so
+// that it lasts the hour and leaves room for the customer's other tools. It is
+// safe for concurrent use.
+//
+// Its rule, for a window of the API of which the time t is left:
+//
+//   - The part is share × limit, at least 1; the limit is 5,000 until the API
+//     tells it. No more calls are granted in the window, whoever made them for us.
+//   - The room is what may still be granted: the part less the calls granted, and
+//     no more than share × (what the API says is left to all), rounded up. With
+//     less than one call of room nothing is granted until the window ends.
+//   - The even line is part × t / hour: the room that an even spread would have.
+//   - A call is granted while the room is above its priority's reserve: 0 (tail),
+//     0.1 (catch-up), 0.8 (sweep) or 0.9 (backfill) of the even line. Else it
+//     waits until the line has fallen to there.
+//   - Where the room is under 0.9 of the even line, a tail call keeps from the last
+//     one by gap × pages, where gap = t / (0.8 × room), and pages counts that call
+//     and the catch-up calls since, up to twice as many as were counted before it
+//     and one: a run that made up for an outage does not put polls off. It is never
+//     held back for longer than gap or 30 s, whichever is more.
+//   - A window ends when the API says, and a second later, since that is told in
+//     whole seconds; an hour after its first call if the API does not say. An
+//     answer with an end more than half an hour later is of the next window.
+//   - What an earlier owner's record says of this window (Resume) was granted too.
+//     Whatever else is gone was used by others, and does not count as ours.
+//   - A refusal (Throttled) holds all calls back, for an hour at most.
+//
+// It follows that no call waits for longer than an hour and a second, that sweeps
+// and backfills leave the tail four fifths of an even spread, and that an owner
+// which follows another goes on exactly where that one was.
 type Budget struct {
 	joined atomic.Pointer[Budget] // what counts instead of b; set once
 
 	mu        sync.Mutex
 	share     float64
-	limit     int
-	used      int       // calls granted in this window
-	remaining int       // what the API said is left, less the calls since; -1 = not known
-	began     time.Time // when this window was first seen
-	ends      time.Time
-	last      time.Time // the last tail call granted
-	pages     int       // of the runs since then, with that call
-	usual     int       // such pages, as far as they were usual before that call
-	blocked   time.Time // nothing is granted before
-	observed  RateLimit
-	// strict tells that the calls which are gone when the next answer comes may
-	// all have been made for us.
-	strict bool
+	limit     int           // what the API said; 0 = nothing yet
+	used      int           // calls granted in this window
+	remaining int           // what the API said is left, less the calls since; -1 = not in this window
+	ends      time.Time     // as told, or guessed while remaining is -1; zero = never asked
+	blocked   time.Time     // nothing is granted before
+	last      time.Time     // the last tail call granted
+	pages     int           // of the run that it began, as far as they count
+	most      int           // that pages can become
+	eased     chan struct{} // closed when calls that wait should ask again; may be nil
 }
 
 // NewBudget returns a budget that uses share (over 0, at most 1; 0.5 if out of
 // range) of the account's calls.
 func NewBudget(share float64) *Budget {
+	return &Budget{share: shareOf(share), remaining: -1}
+}
+
+func shareOf(share float64) float64 {
 	if !(share > 0 && share <= 1) {
-		share = defaultShare
+		return defaultShare
 	}
-	return &Budget{share: share, limit: defaultLimit, remaining: -1}
+	return share
 }
 
 // lock locks the budget that counts for b, and returns it.
@@ -112,67 +133,111 @@ func (b *Budget) Join(other *Budget) {
 	}
 	other.mu.Lock()
 	defer other.mu.Unlock()
+	now := time.Now()
+	b.turn(now)
+	other.turn(now)
 	b.share = min(b.share, other.share)
+	b.used += other.used
+	switch {
+	case b.remaining < 0 && (other.remaining >= 0 || other.used > 0):
+		b.limit, b.remaining, b.ends = max(b.limit, other.limit), other.remaining, other.ends
+	case other.remaining >= 0:
+		b.remaining = min(b.remaining, other.remaining)
+	}
 	if other.blocked.After(b.blocked) {
 		b.blocked = other.blocked
 	}
 	if other.last.After(b.last) {
-		b.last, b.pages, b.usual = other.last, other.pages, other.usual
-	}
-	b.strict = b.strict || other.strict
-	switch {
-	case other.began.IsZero():
-	case b.began.IsZero() || b.observed.Limit == 0 && other.observed.Limit > 0:
-		used := b.used
-		b.limit, b.remaining, b.observed = other.limit, other.remaining, other.observed
-		b.began, b.ends = other.began, other.ends
-		b.used = used + other.used
-	default:
-		b.used += other.used
-		if b.remaining >= 0 && other.remaining >= 0 {
-			b.remaining = min(b.remaining, other.remaining)
-		}
+		b.last, b.pages, b.most = other.last, other.pages, other.most
 	}
 	other.joined.Store(b)
+	other.ease()
 }
 
 // SetShare changes the share (over 0, at most 1; 0.5 if out of range). What was
 // granted in this window still counts.
 func (b *Budget) SetShare(share float64) {
-	if !(share > 0 && share <= 1) {
-		share = defaultShare
-	}
 	b = b.lock()
 	defer b.mu.Unlock()
-	b.share = share
+	b.share = shareOf(share)
+	b.ease()
 }
 
-// TakeOver says that another process may have made calls of this account for
-// us. When the next answer comes, whatever is gone of the account's calls counts
-// as ours, but for a trickle: so that owners that follow each other together
-// keep to the share, and one that cannot know still polls.
-func (b *Budget) TakeOver() {
+// Resume counts what an earlier owner's record says: that by then used calls had
+// been granted in the window that ends at ends, by our clock. It may be called
+// again with what b has counted itself. It does nothing when that window is over.
+func (b *Budget) Resume(used int, ends time.Time) {
 	b = b.lock()
 	defer b.mu.Unlock()
-	b.strict, b.remaining = true, -1
+	now := time.Now()
+	if used <= 0 || !now.Before(ends.Add(wholeSeconds)) {
+		return
+	}
+	b.turn(now)
+	if latest := now.Add(limitWindow); ends.After(latest) {
+		ends = latest
+	}
+	if b.remaining < 0 {
+		b.ends = ends
+	} else if ends.Sub(b.ends).Abs() > limitWindow/2 {
+		return // the API told us of another window
+	}
+	b.used = max(b.used, used)
+}
+
+// Used is what a record should say for whoever comes next to Resume: the calls
+// granted in this window, and when it ends by our clock; zero if there were none.
+func (b *Budget) Used() (calls int, ends time.Time) {
+	b = b.lock()
+	defer b.mu.Unlock()
+	if b.turn(time.Now()); b.used == 0 {
+		return 0, time.Time{}
+	}
+	return b.used, b.ends.Round(0).UTC()
 }
 
 // Wait takes one call of priority p from the budget, waiting until there is
 // one. The error is ctx's.
 func (b *Budget) Wait(ctx context.Context, p Priority) error {
 	for {
+		eased := b.easing()
 		d := b.take(p)
 		if d == 0 {
 			return ctx.Err()
 		}
-		if err := sleep(ctx, d); err != nil {
-			return err
+		t := time.NewTimer(d)
+		select {
+		case <-t.C:
+		case <-eased:
+		case <-ctx.Done():
+		}
+		t.Stop()
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 }
 
+// easing returns what is closed when calls may be granted earlier than was said.
+func (b *Budget) easing() <-chan struct{} {
+	b = b.lock()
+	defer b.mu.Unlock()
+	if b.eased == nil {
+		b.eased = make(chan struct{})
+	}
+	return b.eased
+}
+
+// ease lets calls that wait ask again.
+func (b *Budget) ease() {
+	if b.eased != nil {
+		close(b.eased)
+		b.eased = nil
+	}
+}
+
 // Delay is how long a call of priority p would have to wait now, as far as can
-// be told.
+// be told; at most an hour.
 func (b *Budget) Delay(p Priority) time.Duration {
 	b = b.lock()
 	defer b.mu.Unlock()
@@ -194,9 +259,9 @@ func (b *Budget) take(p Priority) time.Duration {
 	}
 	switch p {
 	case Tail:
-		b.last, b.usual, b.pages = now, b.expected(), 1
+		b.last, b.pages, b.most = now, 1, 2*b.pages+1
 	case CatchUp:
-		b.pages++
+		b.pages = min(b.pages+1, b.most)
 	}
 	return 0
 }
@@ -205,60 +270,51 @@ func (b *Budget) delay(now time.Time, p Priority) time.Duration {
 	if d := b.blocked.Sub(now); d > 0 {
 		return d
 	}
-	// A window that the API keeps pushing ahead of us must not hold us for ever.
-	if b.began.IsZero() || !now.Before(b.ends) || now.Sub(b.began) >= limitWindow {
-		b.open(now, now.Add(limitWindow))
-	}
-	left := b.ends.Sub(now)
+	left := b.turn(now)
 	r := b.room()
 	if r < 1 {
 		return left
 	}
-	// With even calls left over the window's length on the even line, what is
-	// left after this call must not fall under the reserve's part of it.
-	even := b.allowance() * float64(left) / float64(limitWindow)
+	even := b.part() * float64(left) / float64(limitWindow)
 	if reserve := reserves[p] * even; r <= reserve {
 		wait := float64(left) * (1 - r/reserve)
 		return min(max(time.Duration(wait), 10*time.Millisecond), left)
 	}
 	if p == Tail && r < spacedBelow*even {
-		return min(max(b.last.Add(b.spacing(left, r)).Sub(now), 0), left)
+		gap := float64(left) / (tailPart * r)
+		spacing := max(gap, min(gap*float64(b.pages), float64(mostSpacing)))
+		return min(max(b.last.Add(time.Duration(spacing)).Sub(now), 0), left)
 	}
 	return 0
 }
 
-// spacing is how far the next tail call keeps from the last when r calls are
-// left for the time left. The pages that the last run took count, or a busy
-// account with small pages would use its share up early and leave the end of the
-// hour to a trickle; and the longer between two runs, the fewer calls they take.
-func (b *Budget) spacing(left time.Duration, r float64) time.Duration {
-	one := float64(left) / (r * tailPart)
-	return time.Duration(max(one, min(one*float64(b.expected()), float64(mostSpacing))))
+// turn begins a new window if the last is over, and returns what is left of it:
+// over 0, at most an hour.
+func (b *Budget) turn(now time.Time) time.Duration {
+	left := b.ends.Add(wholeSeconds).Sub(now)
+	if left <= 0 {
+		left = limitWindow
+		b.used, b.remaining, b.ends = 0, -1, now.Add(limitWindow-wholeSeconds)
+	}
+	return min(left, limitWindow)
 }
-
-// expected is how many pages a run is likely to take: those of the last, unless
-// it was out of the ordinary, such as the one that made up for an outage.
-func (b *Budget) expected() int { return min(b.pages, 2*b.usual+1) }
 
 // room is how many calls may still be granted in this window.
 func (b *Budget) room() float64 {
-	r := b.allowance() - float64(b.used)
+	r := b.part() - float64(b.used)
 	if b.remaining >= 0 {
 		r = min(r, math.Ceil(float64(b.remaining)*b.share))
 	}
 	return r
 }
 
-func (b *Budget) allowance() float64 { return max(1, float64(b.limit)*b.share) }
-
-// open begins a new window.
-func (b *Budget) open(now, ends time.Time) {
-	b.began, b.ends = now, ends
-	b.used, b.remaining = 0, -1
+// part is how many calls of a window are ours.
+func (b *Budget) part() float64 {
+	return max(1, float64(cmp.Or(b.limit, defaultLimit))*b.share)
 }
 
 // Observe learns from what an answer said of the account's budget; a zero Limit
-// says nothing.
+// says nothing. A Reset of 0 says nothing of the window's end.
 func (b *Budget) Observe(r RateLimit) {
 	if r.Limit <= 0 {
 		return
@@ -270,49 +326,46 @@ func (b *Budget) Observe(r RateLimit) {
 	if at.IsZero() || at.After(now) {
 		at = now
 	}
-	b.observed, b.observed.At = r, at
+	b.turn(now)
 	b.limit = r.Limit
-	ends := at.Add(r.Reset)
+	ends := at.Add(min(r.Reset, limitWindow))
 	switch {
 	case r.Reset <= 0:
-		// Without an end it says nothing of the window we count in. If that has
-		// just begun, since Reset tells whole seconds, it is of the one before.
+		// Of a window that has just begun it may say nothing at all: it may have
+		// been made at the end of the one before.
 		if b.remaining < 0 {
 			return
 		}
-	case b.began.IsZero() || ends.Sub(b.ends) > sameWindow:
-		b.open(now, ends)
-		b.inherit(1, r)
-	case b.remaining < 0:
-		b.inherit(b.used, r)
-		b.ends = ends
-	default:
+	case !now.Before(ends.Add(wholeSeconds)):
+		return // of a window that is over
+	case ends.Sub(b.ends) > limitWindow/2:
+		// The call that was answered is the first of the next window.
+		b.used, b.ends = min(b.used, 1), ends
+	case b.remaining < 0 || ends.Before(b.ends):
+		// Once told, an end only comes nearer: an API that keeps pushing it
+		// ahead of us must not hold us for ever.
 		b.ends = ends
 	}
 	b.remaining = max(r.Remaining, 0)
 }
 
-// inherit guesses what an owner before us has used of a window that was already
-// running: at most what is gone, and at most what an even spread would have
-// used by now; in doubt whether there was one, all but a trickle. own is what we
-// have used ourselves.
-func (b *Budget) inherit(own int, r RateLimit) {
-	gone := max(r.Limit-r.Remaining, 0)
-	left := min(float64(r.Reset)/float64(limitWindow), 1)
-	most := b.allowance() * (1 - left)
-	if b.strict {
-		most = b.allowance() * (1 - trickle*left)
-	}
-	b.used, b.strict = max(own, min(gone, int(most))), false
-}
-
-// Throttled keeps every call back for d.
+// Throttled keeps every call back for d, but for an hour at most: no refusal is
+// about more than the API's window.
 func (b *Budget) Throttled(d time.Duration) {
 	b = b.lock()
 	defer b.mu.Unlock()
-	if until := time.Now().Add(d); until.After(b.blocked) {
+	if until := time.Now().Add(min(d, limitWindow)); until.After(b.blocked) {
 		b.blocked = until
 	}
+}
+
+// Unblock ends what Throttled began, and lets calls that wait go on: what was
+// refused may be granted now, since the secret was changed or a call succeeded.
+func (b *Budget) Unblock() {
+	b = b.lock()
+	defer b.mu.Unlock()
+	b.blocked = time.Time{}
+	b.ease()
 }
 
 // RateLimit is what the API last said, counted on; zero Limit if it said
@@ -320,15 +373,14 @@ func (b *Budget) Throttled(d time.Duration) {
 func (b *Budget) RateLimit() RateLimit {
 	b = b.lock()
 	defer b.mu.Unlock()
-	r := b.observed
-	if r.Limit == 0 {
-		return r
+	if b.limit == 0 {
+		return RateLimit{}
 	}
 	now := time.Now()
-	if b.remaining >= 0 {
-		r.Remaining = b.remaining
+	b.turn(now)
+	r := RateLimit{Limit: b.limit, Remaining: b.remaining, Reset: max(b.ends.Sub(now), 0), At: now}
+	if b.remaining < 0 {
+		r.Remaining = max(b.limit-b.used, 0)
 	}
-	r.Reset = max(b.ends.Sub(now), 0)
-	r.At = now
 	return r
 }

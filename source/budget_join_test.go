@@ -56,32 +56,3 @@ func TestBudgetsJoinWhatIsKnown(t *testing.T) {
 		})
 	}
 }
-
-// Owners that follow each other within a window keep to the share together,
-// and one that finds all of it gone still polls.
-func TestBudgetTakeOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const limit = 5000
-		gone, began := 0, time.Now()
-		for range 6 {
-			b := NewBudget(0.5)
-			b.TakeOver()
-			if b.Wait(t.Context(), Tail) != nil {
-				t.Fatal("no call at all")
-			}
-			gone++
-			b.Observe(RateLimit{Limit: limit, Remaining: limit - gone, Reset: time.Hour - time.Since(began)})
-			gone += spend(b, CatchUp, time.Millisecond, 20*time.Second)
-			gone += spend(b, Tail, 2*time.Second, 8*time.Minute)
-		}
-		if gone > limit/2 {
-			t.Errorf("%d calls, want at most %d", gone, limit/2)
-		}
-		b := NewBudget(0.5)
-		b.TakeOver()
-		b.Observe(RateLimit{Limit: limit, Remaining: 1500, Reset: 40 * time.Minute})
-		if n := spend(b, Tail, 2*time.Second, 40*time.Minute); n < 50 || n > 150 {
-			t.Errorf("with the share gone by others' calls a new owner made %d calls in 40 minutes, want a trickle", n)
-		}
-	})
-}

@@ -104,10 +104,10 @@ func TestBudgetSlowsBeforeTheWall(t *testing.T) {
 			t.Errorf("with 100 calls left for half an hour the tail took %d in the first half", n)
 		}
 		b.Observe(RateLimit{Limit: 5000, Remaining: 0, Reset: 10 * time.Minute})
-		if d := b.Delay(Tail); d != 10*time.Minute {
+		if d := b.Delay(Tail); d != 10*time.Minute+wholeSeconds {
 			t.Errorf("with nothing left the tail waits %v, want until the window ends", d)
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10*time.Minute + wholeSeconds)
 		if d := b.Delay(Tail); d != 0 {
 			t.Errorf("in a new window the tail waits %v", d)
 		}
@@ -122,25 +122,13 @@ func TestBudgetWaitsNoLongerThanTheWindow(t *testing.T) {
 			b := NewBudget(share)
 			_ = b.Wait(t.Context(), Tail)
 			b.Observe(RateLimit{Limit: 5000, Remaining: remaining, Reset: 50 * time.Minute})
-			for end := time.Now().Add(50 * time.Minute); time.Now().Before(end); _ = b.Wait(t.Context(), Tail) {
+			for end := time.Now().Add(50*time.Minute + wholeSeconds); time.Now().Before(end); _ = b.Wait(t.Context(), Tail) {
 				if d := b.Delay(Tail); d > time.Until(end) {
 					t.Errorf("share %v: %v before the window's end, the tail waits %v", share, time.Until(end), d)
 				}
 			}
 		})
 	}
-}
-
-// A new owner in the middle of a window must not spend the share once more.
-func TestBudgetAfterHandOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(0.5)
-		b.take(Tail)
-		b.Observe(RateLimit{Limit: 5000, Remaining: 3000, Reset: 30 * time.Minute})
-		if n := spend(b, CatchUp, time.Millisecond, time.Minute); n < 1000 || n > 1250 {
-			t.Errorf("half an hour before the end %d calls were granted at once, want at most half of the share", n)
-		}
-	})
 }
 
 func TestBudgetThrottled(t *testing.T) {
@@ -161,6 +149,63 @@ func TestBudgetThrottled(t *testing.T) {
 	})
 }
 
+// An answer that asks for a day is about no more than the API's hour.
+func TestBudgetThrottledForAnHourAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(0.5)
+		began := time.Now()
+		b.Throttled(24 * time.Hour)
+		if err := b.Wait(t.Context(), Tail); err != nil || time.Since(began) != limitWindow {
+			t.Errorf("waited %v, %v, want an hour", time.Since(began), err)
+		}
+		b.Observe(RateLimit{Limit: 5000, Remaining: 0, Reset: 24 * time.Hour})
+		began = time.Now()
+		if err := b.Wait(t.Context(), Tail); err != nil || time.Since(began) > limitWindow+wholeSeconds {
+			t.Errorf("waited %v, %v, want an hour", time.Since(began), err)
+		}
+	})
+}
+
+// What ends a refusal wakes the calls that wait for its end, also where the
+// budget they asked has become a part of another.
+func TestBudgetUnblock(t *testing.T) {
+	for _, join := range []string{"never", "before", "while they wait"} {
+		t.Run("joined "+join, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, b := NewBudget(0.5), NewBudget(0.5)
+				which := a
+				if join == "before" {
+					b.Join(a)
+					which = b
+				}
+				began := time.Now()
+				a.Throttled(time.Hour)
+				done := make(chan time.Duration, 3)
+				for range cap(done) {
+					go func() {
+						if a.Wait(t.Context(), Tail) != nil {
+							t.Error("no call")
+						}
+						done <- time.Since(began)
+					}()
+				}
+				time.Sleep(10 * time.Minute)
+				if join == "while they wait" {
+					b.Join(a)
+					which = b
+				}
+				time.Sleep(10 * time.Minute)
+				which.Unblock()
+				for range cap(done) {
+					if d := <-done; d != 20*time.Minute {
+						t.Errorf("a call waited for %v, though all were let go after 20 minutes", d)
+					}
+				}
+			})
+		})
+	}
+}
+
 // Whatever an API says of its limits, a budget must not stand still for ever.
 func TestBudgetNeverStuck(t *testing.T) {
 	for seed := range uint64(100) {
@@ -172,7 +217,7 @@ func TestBudgetNeverStuck(t *testing.T) {
 				if err := b.Wait(t.Context(), Priority(rnd.IntN(4))); err != nil {
 					t.Fatal(err)
 				}
-				if d := time.Since(began); d > 2*limitWindow {
+				if d := time.Since(began); d > limitWindow+wholeSeconds {
 					t.Fatalf("waited %v", d)
 				}
 				limit := rnd.IntN(20)

@@ -31,6 +31,7 @@ func (acknowledging) Offer(ctx context.Context, b *schemas.Batch) error {
 type pollers struct {
 	*Service
 	log  *lines
+	ctx  context.Context
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }
@@ -47,18 +48,21 @@ func polling(t *testing.T, sim *simulator.Server, all []config.Connector, owned 
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ctx context.Context
-	ctx, p.stop = context.WithCancel(t.Context())
+	p.ctx, p.stop = context.WithCancel(t.Context())
 	for _, name := range owned {
-		c := p.snapshot()[name]
-		p.wg.Go(func() {
-			p.polls(c, 1)
-			defer p.polls(c, -1)
-			c.poller.Budget.TakeOver()
-			_ = c.poller.Run(ctx, source.State{Fresh: true}, acknowledging{})
-		})
+		p.own(name)
 	}
 	return p
+}
+
+// own begins to poll a connector.
+func (p *pollers) own(name string) {
+	c := p.snapshot()[name]
+	p.wg.Go(func() {
+		p.polls(c, 1)
+		defer p.polls(c, -1)
+		_ = c.poller.Run(p.ctx, source.State{Fresh: true}, acknowledging{})
+	})
 }
 
 func (p *pollers) end() {
@@ -142,15 +146,20 @@ func TestBudgetOverInstances(t *testing.T) {
 	})
 }
 
-// An instance that takes over begins with what OneLogin says, not with a full
-// budget.
+// An instance that takes over goes on with what the one before it has left of
+// the share: neither with all of it, nor with nothing.
 func TestBudgetAfterHandOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim, all := oneAccount(t, 1, 1000, func(int) string { return "acme.onelogin.com" })
+		var last source.State
 		for range 6 {
-			p := polling(t, sim, all, "key-0")
+			p := polling(t, sim, all)
+			budget := p.snapshot()["key-0"].poller.Budget
+			budget.Resume(last.Offset.Calls, last.Offset.CallsUntil)
+			p.own("key-0")
 			time.Sleep(9*time.Minute + 50*time.Second)
 			p.end()
+			last.Offset.Calls, last.Offset.CallsUntil = budget.Used()
 		}
 		if n := calls(sim); n > 500 || n < 400 {
 			t.Errorf("%d calls in an hour of a share of 500", n)

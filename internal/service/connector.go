@@ -22,9 +22,6 @@ type connector struct {
 	begun  atomic.Bool   // its first request is under way or answered
 	id     atomic.Int64  // of the account, once a token has told it
 	rest   rest
-	// held is since when its shard was ours when it was last polled. Only its
-	// run uses it.
-	held time.Time
 
 	// The service's lock guards what follows.
 	account *account

@@ -141,10 +141,6 @@ func (s *Service) run(ctx context.Context, c *connector, session *producer.Sessi
 	}
 	s.polls(c, 1)
 	defer s.polls(c, -1)
-	if since := s.held(session.Shard); !since.Equal(c.held) {
-		c.held = since
-		c.poller.Budget.TakeOver()
-	}
 	for {
 		err := s.poll(ctx, c, session)
 		if ctx.Err() != nil || err == nil {
@@ -174,6 +170,8 @@ func (s *Service) poll(ctx context.Context, c *connector, session *producer.Sess
 	}
 	c.rest.failed(nil)
 	s.metrics.SetState(c.config.Name, c.poller.Status().State)
+	// What whoever owned the connector before has used of the account's hour.
+	c.poller.Budget.Resume(state.Offset.Calls, state.Offset.CallsUntil)
 	_ = c.poller.Run(ctx, state, session) // ends with ctx or the session
 	<-ctx.Done()
 	return nil

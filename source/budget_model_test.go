@@ -1,0 +1,219 @@
+package source
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// countingAPI counts an account's calls as OneLogin does, in fixed hours, and
+// knows for whom each was made.
+type countingAPI struct {
+	limit        int
+	ends         time.Time
+	ours, others int
+	left         int           // as the last answer to us said; -1 = none in this window
+	blind        int           // calls of ours that were made by who did not know the limit
+	round        time.Duration // what Reset is rounded to, down; 0 = as it is
+	windows      int           // seen
+}
+
+func (a *countingAPI) turn(now time.Time) {
+	if now.Before(a.ends) {
+		return
+	}
+	a.ends, a.ours, a.others, a.blind, a.left = now.Truncate(time.Hour).Add(time.Hour), 0, 0, 0, -1
+	a.windows++
+}
+
+// call makes one call of ours and returns what its answer says.
+func (a *countingAPI) call(now time.Time) RateLimit {
+	a.turn(now)
+	a.ours++
+	a.left = max(a.limit-a.ours-a.others, 0)
+	reset := a.ends.Sub(now)
+	if a.round > 0 {
+		reset = reset.Truncate(a.round)
+	}
+	return RateLimit{Limit: a.limit, Remaining: a.left, Reset: reset, At: now}
+}
+
+// modelWorld is one account with its budget, and what a model of the budget's
+// rule makes of the same calls.
+type modelWorld struct {
+	t      *testing.T
+	rnd    *rand.Rand
+	api    countingAPI
+	share  float64
+	budget *Budget
+	// What the model knows.
+	told        bool // the limit, to the present owner
+	blocked     time.Time
+	tailAt      time.Time
+	granted     [Backfill + 1]int
+	held, walls int // tail calls that waited with room; calls that waited for the window's end
+	restarts    int
+}
+
+func (w *modelWorld) part() float64 {
+	if !w.told {
+		return defaultLimit * w.share
+	}
+	return max(1, float64(w.api.limit)*w.share)
+}
+
+func (w *modelWorld) room() float64 {
+	r := w.part() - float64(w.api.ours)
+	if w.api.left >= 0 {
+		r = min(r, math.Ceil(float64(w.api.left)*w.share))
+	}
+	return r
+}
+
+// ask asks for one call of priority p, and makes it if it is granted.
+func (w *modelWorld) ask(p Priority) time.Duration {
+	now := time.Now()
+	w.api.turn(now)
+	d := w.budget.take(p)
+	left, r := w.api.ends.Sub(now), w.room()
+	even := w.part() * float64(left) / float64(time.Hour)
+	const slack = 2 * time.Second // by which the window may seem to end later than it does
+	switch {
+	case d < 0 || d > time.Hour:
+		w.t.Fatalf("priority %d waits %v", p, d)
+	case w.blocked.After(now):
+		if d != w.blocked.Sub(now) {
+			w.t.Fatalf("with a block of %v priority %d waits %v", w.blocked.Sub(now), p, d)
+		}
+	case d > left+slack:
+		w.t.Fatalf("%v before the window's end priority %d waits %v", left, p, d)
+	case d == 0:
+		if r < 1 {
+			w.t.Fatalf("priority %d was granted a call with a room of %v", p, r)
+		}
+		if reserve := reserves[p] * even; r <= reserve {
+			w.t.Fatalf("priority %d was granted a call with a room of %v, of which %v is for those before it", p, r, reserve)
+		}
+		w.granted[p]++
+		if p == Tail {
+			w.tailAt = now
+		}
+		w.answer(now)
+	case left < slack || r < 1 || left > time.Hour-slack && d <= slack:
+		w.walls++ // or what our window and the API's are apart
+	case p != Tail:
+		if most := float64(left+slack) * (1 - r/(reserves[p]*w.part()*float64(left+slack)/float64(time.Hour))); float64(d) > most+float64(slack) {
+			w.t.Fatalf("priority %d waits %v with a room of %v, want at most %v", p, d, r, time.Duration(most))
+		}
+	default:
+		w.held++
+		if r >= spacedBelow*w.part()*float64(left+slack)/float64(time.Hour) {
+			w.t.Fatalf("a tail call waits %v with a room of %v above an even line of %v", d, r, even)
+		}
+		most := max(mostSpacing, time.Duration(float64(left+slack)/(tailPart*r)))
+		if since := now.Sub(w.tailAt); d+since > most {
+			w.t.Fatalf("a tail call waits %v, %v after the last, with a room of %v for %v: want %v at most", d, since, r, left, most)
+		}
+	}
+	return d
+}
+
+func (w *modelWorld) answer(now time.Time) {
+	w.budget.Observe(w.api.call(now))
+	if !w.told && w.api.limit != defaultLimit {
+		w.api.blind++
+	}
+	w.told = true
+}
+
+// restart puts another owner in place of the present one, which begins with the
+// last record.
+func (w *modelWorld) restart() {
+	used, ends := w.budget.Used()
+	w.budget = NewBudget(w.share)
+	w.budget.Resume(used, ends)
+	w.told, w.api.left, w.blocked, w.tailAt = false, -1, time.Time{}, time.Time{}
+	w.restarts++
+}
+
+// step is one thing that may happen.
+func (w *modelWorld) step() {
+	switch k := w.rnd.IntN(100); {
+	case k < 30: // a run of the tail
+		if w.ask(Tail) == 0 {
+			for range w.rnd.IntN(1 + w.rnd.IntN(20)) {
+				w.ask(CatchUp)
+			}
+		}
+	case k < 35: // as much as is granted at once
+		p := Priority(w.rnd.IntN(4))
+		for n := w.rnd.IntN(2 * w.api.limit); n > 0 && w.ask(p) == 0; n-- {
+		}
+	case k < 50:
+		w.ask(Sweep)
+	case k < 60:
+		w.ask(Backfill)
+	case k < 65: // the others
+		w.api.turn(time.Now())
+		w.api.others += w.rnd.IntN(w.api.limit / 10)
+	case k < 68:
+		w.restart()
+	case k < 69:
+		d := time.Duration(w.rnd.Int64N(int64(30 * time.Hour)))
+		w.budget.Throttled(d)
+		if until := time.Now().Add(min(d, time.Hour)); until.After(w.blocked) {
+			w.blocked = until
+		}
+	case k < 72:
+		w.budget.Unblock()
+		w.blocked = time.Time{}
+	case k < 73:
+		time.Sleep(time.Duration(w.rnd.Int64N(int64(2 * time.Hour))))
+	default:
+		time.Sleep(time.Duration(w.rnd.Int64N(int64(time.Duration(1+w.rnd.IntN(60)) * time.Second))))
+	}
+}
+
+// The rule of Budget, in whatever order things happen: the calls of all owners in
+// a window of the API are never more than the share, each is granted or held as
+// the rule says, and nothing is ever stuck.
+func TestBudgetModel(t *testing.T) {
+	all := modelWorld{}
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, 7))
+			w := modelWorld{t: t, rnd: rnd, share: 0.05 + 0.95*rnd.Float64()}
+			w.api = countingAPI{limit: []int{20, 200, 1000, 5000}[rnd.IntN(4)], round: time.Duration(rnd.IntN(2)) * time.Second}
+			time.Sleep(time.Duration(rnd.Int64N(int64(time.Hour))))
+			w.budget, w.api.left = NewBudget(w.share), -1
+			for range 4000 {
+				w.step()
+				if most := max(1, float64(w.api.limit)*w.share); float64(w.api.ours-w.api.blind) > most {
+					t.Fatalf("seed %d: %d calls of ours in one window, more than %v, and %d by who did not know it", seed, w.api.ours, most, w.api.blind)
+				}
+			}
+			// Nothing is stuck: a call of any priority comes within two windows.
+			w.budget.Unblock()
+			for p := range Backfill + 1 {
+				w.api.others = 0
+				began := time.Now()
+				if err := w.budget.Wait(t.Context(), p); err != nil || time.Since(began) > time.Hour+wholeSeconds {
+					t.Fatalf("seed %d: priority %d waited %v, %v", seed, p, time.Since(began), err)
+				}
+				w.answer(time.Now())
+			}
+			for p, n := range w.granted {
+				all.granted[p] += n
+			}
+			all.held, all.walls, all.restarts = all.held+w.held, all.walls+w.walls, all.restarts+w.restarts
+			all.api.windows += w.api.windows
+		})
+	}
+	t.Logf("calls granted by priority %v in %d windows with %d restarts; %d tail calls were held, %d calls came to the window's end",
+		all.granted, all.api.windows, all.restarts, all.held, all.walls)
+	if all.api.windows < 1000 || all.restarts < 1000 || all.held < 1000 || all.walls < 1000 || min(all.granted[Tail], all.granted[CatchUp], all.granted[Sweep], all.granted[Backfill]) < 1000 {
+		t.Error("the worlds do not come to what they are for")
+	}
+}
