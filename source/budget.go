@@ -49,7 +49,7 @@ const (
 // Its rule, for a window of the API of which the time t is left:
 //
 //   - The part is share × limit, at least 1; the limit is 5,000 until the API
-//     tells it. No more calls are granted in the window, whoever made them for us.
+//     tells it. No more calls are granted in the window, by all owners together.
 //   - The room is what may still be granted: the part less the calls granted, and
 //     no more than share × (what the API says is left to all), rounded up. With
 //     less than one call of room nothing is granted until the window ends.
@@ -62,8 +62,8 @@ const (
 //     and the catch-up calls since, up to twice as many as were counted before it
 //     and one: a run that made up for an outage does not put polls off. It is never
 //     held back for longer than gap or 30 s, whichever is more.
-//   - A window ends when the API says, and a second later, since that is told in
-//     whole seconds; an hour after its first call if the API does not say. An
+//   - A window ends a second after the API says, since that is told in whole
+//     seconds; an hour after it was first asked for if the API does not say. An
 //     answer with an end more than half an hour later is of the next window.
 //   - What an earlier owner's record says of this window (Resume) was granted too.
 //     Whatever else is gone was used by others, and does not count as ours.
@@ -140,7 +140,7 @@ func (b *Budget) Join(other *Budget) {
 	b.used += other.used
 	switch {
 	case b.remaining < 0 && (other.remaining >= 0 || other.used > 0):
-		b.limit, b.remaining, b.ends = max(b.limit, other.limit), other.remaining, other.ends
+		b.limit, b.remaining, b.ends = cmp.Or(other.limit, b.limit), other.remaining, other.ends
 	case other.remaining >= 0:
 		b.remaining = min(b.remaining, other.remaining)
 	}
@@ -165,12 +165,15 @@ func (b *Budget) SetShare(share float64) {
 
 // Resume counts what an earlier owner's record says: that by then used calls had
 // been granted in the window that ends at ends, by our clock. It may be called
-// again with what b has counted itself. It does nothing when that window is over.
+// again with what b has counted itself; the larger number counts. It does nothing
+// when that window is over. Instances that poll connectors of one account count
+// each its own calls: one that takes over from another in the middle of a window
+// may go beyond the part once, by what it had granted before.
 func (b *Budget) Resume(used int, ends time.Time) {
 	b = b.lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if used <= 0 || !now.Before(ends.Add(wholeSeconds)) {
+	if !now.Before(ends.Add(wholeSeconds)) {
 		return
 	}
 	b.turn(now)

@@ -28,10 +28,16 @@ func (a *countingAPI) turn(now time.Time) {
 	a.windows++
 }
 
-// call makes one call of ours and returns what its answer says.
-func (a *countingAPI) call(now time.Time) RateLimit {
-	a.turn(now)
+// call makes one call of ours.
+func (a *countingAPI) call() {
 	a.ours++
+	if a.left > 0 {
+		a.left--
+	}
+}
+
+// answer is what the answer to the last call says.
+func (a *countingAPI) answer(now time.Time) RateLimit {
 	a.left = max(a.limit-a.ours-a.others, 0)
 	reset := a.ends.Sub(now)
 	if a.round > 0 {
@@ -39,6 +45,17 @@ func (a *countingAPI) call(now time.Time) RateLimit {
 	}
 	return RateLimit{Limit: a.limit, Remaining: a.left, Reset: reset, At: now}
 }
+
+// The rule's numbers, as Budget documents them.
+var modelReserves = [...]float64{Tail: 0, CatchUp: 0.1, Sweep: 0.8, Backfill: 0.9}
+
+const (
+	modelSpaced  = 0.9
+	modelTail    = 0.8
+	modelSpacing = 30 * time.Second
+	// modelSlack is by which a window may seem to end later than it does.
+	modelSlack = 2 * time.Second
+)
 
 // modelWorld is one account with its budget, and what a model of the budget's
 // rule makes of the same calls.
@@ -50,6 +67,7 @@ type modelWorld struct {
 	budget *Budget
 	// What the model knows.
 	told        bool // the limit, to the present owner
+	silent      int  // answers do not come
 	blocked     time.Time
 	tailAt      time.Time
 	granted     [Backfill + 1]int
@@ -79,7 +97,6 @@ func (w *modelWorld) ask(p Priority) time.Duration {
 	d := w.budget.take(p)
 	left, r := w.api.ends.Sub(now), w.room()
 	even := w.part() * float64(left) / float64(time.Hour)
-	const slack = 2 * time.Second // by which the window may seem to end later than it does
 	switch {
 	case d < 0 || d > time.Hour:
 		w.t.Fatalf("priority %d waits %v", p, d)
@@ -87,32 +104,38 @@ func (w *modelWorld) ask(p Priority) time.Duration {
 		if d != w.blocked.Sub(now) {
 			w.t.Fatalf("with a block of %v priority %d waits %v", w.blocked.Sub(now), p, d)
 		}
-	case d > left+slack:
+	case d > left+modelSlack:
 		w.t.Fatalf("%v before the window's end priority %d waits %v", left, p, d)
 	case d == 0:
 		if r < 1 {
 			w.t.Fatalf("priority %d was granted a call with a room of %v", p, r)
 		}
-		if reserve := reserves[p] * even; r <= reserve {
+		if reserve := modelReserves[p] * even; r <= reserve {
 			w.t.Fatalf("priority %d was granted a call with a room of %v, of which %v is for those before it", p, r, reserve)
 		}
 		w.granted[p]++
 		if p == Tail {
 			w.tailAt = now
 		}
-		w.answer(now)
-	case left < slack || r < 1 || left > time.Hour-slack && d <= slack:
+		w.api.call()
+		if !w.told && w.api.limit != defaultLimit {
+			w.api.blind++
+		}
+		if w.silent == 0 {
+			w.answer()
+		}
+	case left < modelSlack || r < 1 || left > time.Hour-modelSlack && d <= modelSlack:
 		w.walls++ // or what our window and the API's are apart
 	case p != Tail:
-		if most := float64(left+slack) * (1 - r/(reserves[p]*w.part()*float64(left+slack)/float64(time.Hour))); float64(d) > most+float64(slack) {
+		if most := float64(left+modelSlack) * (1 - r/(modelReserves[p]*w.part()*float64(left+modelSlack)/float64(time.Hour))); float64(d) > most+float64(modelSlack) {
 			w.t.Fatalf("priority %d waits %v with a room of %v, want at most %v", p, d, r, time.Duration(most))
 		}
 	default:
 		w.held++
-		if r >= spacedBelow*w.part()*float64(left+slack)/float64(time.Hour) {
+		if r >= modelSpaced*w.part()*float64(left+modelSlack)/float64(time.Hour) {
 			w.t.Fatalf("a tail call waits %v with a room of %v above an even line of %v", d, r, even)
 		}
-		most := max(mostSpacing, time.Duration(float64(left+slack)/(tailPart*r)))
+		most := max(modelSpacing, time.Duration(float64(left+modelSlack)/(modelTail*r)))
 		if since := now.Sub(w.tailAt); d+since > most {
 			w.t.Fatalf("a tail call waits %v, %v after the last, with a room of %v for %v: want %v at most", d, since, r, left, most)
 		}
@@ -120,12 +143,27 @@ func (w *modelWorld) ask(p Priority) time.Duration {
 	return d
 }
 
-func (w *modelWorld) answer(now time.Time) {
-	w.budget.Observe(w.api.call(now))
-	if !w.told && w.api.limit != defaultLimit {
-		w.api.blind++
-	}
+// answer lets the budget hear of the last call.
+func (w *modelWorld) answer() {
+	w.budget.Observe(w.api.answer(time.Now()))
 	w.told = true
+}
+
+// burst takes up to n calls at once, whose answers all come later.
+func (w *modelWorld) burst(p Priority, n int) {
+	w.api.turn(time.Now())
+	left := time.Until(w.api.ends)
+	if left < modelSlack || left > time.Hour-modelSlack || w.api.left < 0 {
+		return // when the window ends is not known, or not well enough for all calls at once
+	}
+	before := w.api.ours
+	w.silent++
+	for ; n > 0 && w.ask(p) == 0; n-- {
+	}
+	w.silent--
+	if w.api.ours > before {
+		w.answer()
+	}
 }
 
 // restart puts another owner in place of the present one, which begins with the
@@ -148,9 +186,7 @@ func (w *modelWorld) step() {
 			}
 		}
 	case k < 35: // as much as is granted at once
-		p := Priority(w.rnd.IntN(4))
-		for n := w.rnd.IntN(2 * w.api.limit); n > 0 && w.ask(p) == 0; n-- {
-		}
+		w.burst(Priority(w.rnd.IntN(4)), w.rnd.IntN(2*w.api.limit))
 	case k < 50:
 		w.ask(Sweep)
 	case k < 60:
@@ -202,7 +238,9 @@ func TestBudgetModel(t *testing.T) {
 				if err := w.budget.Wait(t.Context(), p); err != nil || time.Since(began) > time.Hour+wholeSeconds {
 					t.Fatalf("seed %d: priority %d waited %v, %v", seed, p, time.Since(began), err)
 				}
-				w.answer(time.Now())
+				w.api.turn(time.Now())
+				w.api.call()
+				w.answer()
 			}
 			for p, n := range w.granted {
 				all.granted[p] += n

@@ -2,6 +2,7 @@ package source
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -45,6 +46,32 @@ func TestBudgetGoesOnWhenResetWasRoundedDown(t *testing.T) {
 			if first.IsZero() {
 				t.Errorf("window ends %v after a whole second: no call within a minute of it", fraction)
 			}
+		})
+	}
+}
+
+// Nor does an answer that was long on its way, and was made in the window before.
+func TestBudgetAnswerOfTheWindowBefore(t *testing.T) {
+	for name, late := range map[string]RateLimit{
+		"at its end":     {Limit: 5000},
+		"long before it": {Limit: 5000, Reset: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := NewBudget(0.5)
+				b.take(Tail)
+				b.Observe(RateLimit{Limit: 5000, Remaining: 10, Reset: time.Minute})
+				late.At = time.Now().Add(58 * time.Second)
+				time.Sleep(time.Minute + wholeSeconds)
+				b.take(Tail)
+				b.Observe(late)
+				if d := b.Delay(Tail); d != 0 {
+					t.Errorf("in the new window a call waits %v", d)
+				}
+				if used, ends := b.Used(); used != 1 || time.Until(ends) < 59*time.Minute {
+					t.Errorf("%d calls until %v", used, ends)
+				}
+			})
 		})
 	}
 }

@@ -153,6 +153,9 @@ func TestBudgetResume(t *testing.T) {
 			b.take(Tail)
 			b.Observe(told)
 		}, 701, left},
+		"by a clock that is a day fast, with no answer": {func(b *Budget, now time.Time) {
+			b.Resume(700, now.Add(left+24*time.Hour))
+		}, 700, limitWindow},
 		"nonsense": {func(b *Budget, now time.Time) {
 			b.Resume(-1, now.Add(left))
 			b.Resume(5, time.Time{})
