@@ -69,9 +69,9 @@ const (
 //     Whatever else is gone was used by others, and does not count as ours.
 //   - A refusal (Throttled) holds all calls back, for an hour at most.
 //
-// It follows that no call waits for longer than an hour and a second, that sweeps
-// and backfills leave the tail four fifths of an even spread, and that an owner
-// which follows another goes on exactly where that one was.
+// It follows that no call is told to wait for longer than an hour, that sweeps and
+// backfills leave the tail four fifths of an even spread, and that an owner which
+// follows another goes on with the room that one had.
 type Budget struct {
 	joined atomic.Pointer[Budget] // what counts instead of b; set once
 
@@ -79,6 +79,7 @@ type Budget struct {
 	share     float64
 	limit     int           // what the API said; 0 = nothing yet
 	used      int           // calls granted in this window
+	resumed   int           // of those, the ones that only records tell of
 	remaining int           // what the API said is left, less the calls since; -1 = not in this window
 	ends      time.Time     // as told, or guessed while remaining is -1; zero = never asked
 	blocked   time.Time     // nothing is granted before
@@ -137,7 +138,9 @@ func (b *Budget) Join(other *Budget) {
 	b.turn(now)
 	other.turn(now)
 	b.share = min(b.share, other.share)
-	b.used += other.used
+	// The records of both may tell of the same calls.
+	b.used += other.used - min(b.resumed, other.resumed)
+	b.resumed = max(b.resumed, other.resumed)
 	switch {
 	case b.remaining < 0 && (other.remaining >= 0 || other.used > 0):
 		b.limit, b.remaining, b.ends = cmp.Or(other.limit, b.limit), other.remaining, other.ends
@@ -185,7 +188,8 @@ func (b *Budget) Resume(used int, ends time.Time) {
 	} else if ends.Sub(b.ends).Abs() > limitWindow/2 {
 		return // the API told us of another window
 	}
-	b.used = max(b.used, used)
+	more := max(used-b.used, 0)
+	b.used, b.resumed = b.used+more, b.resumed+more
 }
 
 // Used is what a record should say for whoever comes next to Resume: the calls
@@ -297,7 +301,7 @@ func (b *Budget) turn(now time.Time) time.Duration {
 	left := b.ends.Add(wholeSeconds).Sub(now)
 	if left <= 0 {
 		left = limitWindow
-		b.used, b.remaining, b.ends = 0, -1, now.Add(limitWindow-wholeSeconds)
+		b.used, b.resumed, b.remaining, b.ends = 0, 0, -1, now.Add(limitWindow-wholeSeconds)
 	}
 	return min(left, limitWindow)
 }
@@ -343,7 +347,7 @@ func (b *Budget) Observe(r RateLimit) {
 		return // of a window that is over
 	case ends.Sub(b.ends) > limitWindow/2:
 		// The call that was answered is the first of the next window.
-		b.used, b.ends = min(b.used, 1), ends
+		b.used, b.resumed, b.ends = min(b.used, 1), 0, ends
 	case b.remaining < 0 || ends.Before(b.ends):
 		// Once told, an end only comes nearer: an API that keeps pushing it
 		// ahead of us must not hold us for ever.

@@ -56,3 +56,25 @@ func TestBudgetsJoinWhatIsKnown(t *testing.T) {
 		})
 	}
 }
+
+// After a restart the records of two connectors of one account tell of the same
+// calls. What each has granted since, before they were found to be of one account,
+// counts as well.
+func TestBudgetsJoinAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, ends := NewBudget(0.5), NewBudget(0.5), time.Now().Add(20*time.Minute)
+		a.Resume(1500, ends)
+		b.Resume(1490, ends)
+		a.take(Tail)
+		b.take(Tail)
+		b.take(Tail)
+		a.Join(b)
+		if used, until := b.Used(); used != 1503 || !until.Equal(ends) {
+			t.Errorf("%d calls until %v, want 1503 until %v", used, until, ends)
+		}
+		a.Resume(1495, ends)
+		if used, _ := a.Used(); used != 1503 {
+			t.Errorf("%d calls after an older record, want 1503", used)
+		}
+	})
+}
