@@ -38,8 +38,9 @@ const (
 	tailPart    = 0.8
 	// mostSpacing bounds how long a run of many pages puts off the next tail call.
 	mostSpacing = 30 * time.Second
-	// wholeSeconds is how much later than it was told a window may end.
-	wholeSeconds = time.Second
+	// rounding is how much later than it was told a window may end: Reset tells
+	// whole seconds.
+	rounding = time.Second
 )
 
 // Budget spreads a share of an account's hourly calls over its connectors, so
@@ -176,7 +177,7 @@ func (b *Budget) Resume(used int, ends time.Time) {
 	b = b.lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if !now.Before(ends.Add(wholeSeconds)) {
+	if !now.Before(ends.Add(rounding)) {
 		return
 	}
 	b.turn(now)
@@ -298,10 +299,10 @@ func (b *Budget) delay(now time.Time, p Priority) time.Duration {
 // turn begins a new window if the last is over, and returns what is left of it:
 // over 0, at most an hour.
 func (b *Budget) turn(now time.Time) time.Duration {
-	left := b.ends.Add(wholeSeconds).Sub(now)
+	left := b.ends.Add(rounding).Sub(now)
 	if left <= 0 {
 		left = limitWindow
-		b.used, b.resumed, b.remaining, b.ends = 0, 0, -1, now.Add(limitWindow-wholeSeconds)
+		b.used, b.resumed, b.remaining, b.ends = 0, 0, -1, now.Add(limitWindow-rounding)
 	}
 	return min(left, limitWindow)
 }
@@ -343,7 +344,7 @@ func (b *Budget) Observe(r RateLimit) {
 		if b.remaining < 0 {
 			return
 		}
-	case !now.Before(ends.Add(wholeSeconds)):
+	case !now.Before(ends.Add(rounding)):
 		return // of a window that is over
 	case ends.Sub(b.ends) > limitWindow/2:
 		// The call that was answered is the first of the next window.

@@ -235,7 +235,7 @@ func TestBudgetModel(t *testing.T) {
 			for p := range Backfill + 1 {
 				w.api.others = 0
 				began := time.Now()
-				if err := w.budget.Wait(t.Context(), p); err != nil || time.Since(began) > time.Hour+wholeSeconds {
+				if err := w.budget.Wait(t.Context(), p); err != nil || time.Since(began) > time.Hour+rounding {
 					t.Fatalf("seed %d: priority %d waited %v, %v", seed, p, time.Since(began), err)
 				}
 				w.api.turn(time.Now())

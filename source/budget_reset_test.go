@@ -62,7 +62,7 @@ func TestBudgetAnswerOfTheWindowBefore(t *testing.T) {
 				b.take(Tail)
 				b.Observe(RateLimit{Limit: 5000, Remaining: 10, Reset: time.Minute})
 				late.At = time.Now().Add(58 * time.Second)
-				time.Sleep(time.Minute + wholeSeconds)
+				time.Sleep(time.Minute + rounding)
 				b.take(Tail)
 				b.Observe(late)
 				if d := b.Delay(Tail); d != 0 {

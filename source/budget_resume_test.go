@@ -93,7 +93,7 @@ func TestOwnersThatFollowEachOther(t *testing.T) {
 		if record != gone || !ends.Equal(began.Add(time.Hour)) {
 			t.Errorf("the last record says %d calls until %v, want %d until %v", record, ends, gone, began.Add(time.Hour))
 		}
-		time.Sleep(time.Until(began.Add(time.Hour + wholeSeconds)))
+		time.Sleep(time.Until(began.Add(time.Hour + rounding)))
 		b := NewBudget(0.5)
 		b.Resume(record, ends)
 		if n, until := b.Used(); n != 0 || !until.IsZero() {

@@ -104,10 +104,10 @@ func TestBudgetSlowsBeforeTheWall(t *testing.T) {
 			t.Errorf("with 100 calls left for half an hour the tail took %d in the first half", n)
 		}
 		b.Observe(RateLimit{Limit: 5000, Remaining: 0, Reset: 10 * time.Minute})
-		if d := b.Delay(Tail); d != 10*time.Minute+wholeSeconds {
+		if d := b.Delay(Tail); d != 10*time.Minute+rounding {
 			t.Errorf("with nothing left the tail waits %v, want until the window ends", d)
 		}
-		time.Sleep(10*time.Minute + wholeSeconds)
+		time.Sleep(10*time.Minute + rounding)
 		if d := b.Delay(Tail); d != 0 {
 			t.Errorf("in a new window the tail waits %v", d)
 		}
@@ -122,7 +122,7 @@ func TestBudgetWaitsNoLongerThanTheWindow(t *testing.T) {
 			b := NewBudget(share)
 			_ = b.Wait(t.Context(), Tail)
 			b.Observe(RateLimit{Limit: 5000, Remaining: remaining, Reset: 50 * time.Minute})
-			for end := time.Now().Add(50*time.Minute + wholeSeconds); time.Now().Before(end); _ = b.Wait(t.Context(), Tail) {
+			for end := time.Now().Add(50*time.Minute + rounding); time.Now().Before(end); _ = b.Wait(t.Context(), Tail) {
 				if d := b.Delay(Tail); d > time.Until(end) {
 					t.Errorf("share %v: %v before the window's end, the tail waits %v", share, time.Until(end), d)
 				}
@@ -160,7 +160,7 @@ func TestBudgetThrottledForAnHourAtMost(t *testing.T) {
 		}
 		b.Observe(RateLimit{Limit: 5000, Remaining: 0, Reset: 24 * time.Hour})
 		began = time.Now()
-		if err := b.Wait(t.Context(), Tail); err != nil || time.Since(began) > limitWindow+wholeSeconds {
+		if err := b.Wait(t.Context(), Tail); err != nil || time.Since(began) > limitWindow+rounding {
 			t.Errorf("waited %v, %v, want an hour", time.Since(began), err)
 		}
 	})
@@ -217,7 +217,7 @@ func TestBudgetNeverStuck(t *testing.T) {
 				if err := b.Wait(t.Context(), Priority(rnd.IntN(4))); err != nil {
 					t.Fatal(err)
 				}
-				if d := time.Since(began); d > limitWindow+wholeSeconds {
+				if d := time.Since(began); d > limitWindow+rounding {
 					t.Fatalf("waited %v", d)
 				}
 				limit := rnd.IntN(20)
