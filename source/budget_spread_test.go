@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ type steadyAPI struct {
 	linksOn bool // from every page that has events on it
 	down    func(now time.Time) bool
 
+	mu          sync.Mutex
 	limit, used int
 	window      time.Time
 	over        int // calls beyond the limit
@@ -29,6 +31,12 @@ func (a *steadyAPI) Page(ctx context.Context, q Query) (Page, error) {
 	if err := sleep(ctx, a.latency); err != nil {
 		return Page{}, err
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.page(q)
+}
+
+func (a *steadyAPI) page(q Query) (Page, error) {
 	now := time.Now()
 	if a.down != nil && a.down(now) {
 		return Page{}, &APIError{Kind: Unreachable, Stage: "Fetch Logs", Message: "Unable to connect"}

@@ -44,12 +44,16 @@ type fakeAPI struct {
 
 	mu        sync.Mutex
 	events    []happening // by id
+	index     []time.Time // the newest created of each and those before it
 	malformed [][]byte    // shown at the end of the first page of every run
 	exclusive bool
-	round     time.Duration // since is rounded down to it
-	clamp     int           // most elements of a page; 0 = 1000
-	maxLimit  int           // a higher limit is refused; 0 = none is
-	descend   bool          // highest ids first
+	round     time.Duration        // since is rounded down to it
+	clamp     int                  // most elements of a page; 0 = 1000
+	maxLimit  int                  // a higher limit is refused; 0 = none is
+	descend   bool                 // highest ids first
+	pagesBack bool                 // the page with the highest ids first, each ascending
+	noUntil   bool                 // until is ignored
+	lag       func() time.Duration // how far the copy that answers is behind
 	latency   func() time.Duration
 	fault     func(call int, q Query) error // before anything else
 	after     func(q Query, p *Page)        // last
@@ -58,7 +62,7 @@ type fakeAPI struct {
 	limit     RateLimit
 
 	calls   int
-	busy    bool
+	busy    int
 	queries []Query
 	frozen  map[string]Query
 }
@@ -68,14 +72,14 @@ func (a *fakeAPI) add(hs ...happening) {
 	defer a.mu.Unlock()
 	a.events = append(a.events, hs...)
 	slices.SortFunc(a.events, func(x, y happening) int { return cmp.Compare(x.id, y.id) })
+	a.index = nil
 }
 
 func (a *fakeAPI) Page(ctx context.Context, q Query) (Page, error) {
 	a.mu.Lock()
-	if a.busy {
-		a.t.Error("two requests in flight")
+	if a.busy++; a.busy > 2 {
+		a.t.Error("more than a poll and a sweep in flight")
 	}
-	a.busy = true
 	a.calls++
 	call := a.calls
 	a.queries = append(a.queries, q)
@@ -83,7 +87,7 @@ func (a *fakeAPI) Page(ctx context.Context, q Query) (Page, error) {
 	defer func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.busy = false
+		a.busy--
 	}()
 	if a.latency != nil {
 		if err := sleep(ctx, a.latency()); err != nil {
@@ -111,7 +115,9 @@ func (a *fakeAPI) page(q Query) (Page, error) {
 	if q.Cursor != "" {
 		asked := q
 		asked.Cursor = ""
-		if was, found := a.frozen[q.Cursor]; !found || was != asked {
+		was, found := a.frozen[q.Cursor]
+		asked.Limit = was.Limit // a page may be asked for again in another size
+		if !found || was != asked {
 			a.t.Errorf("query changed under cursor %q: %+v, was %+v", q.Cursor, asked, was)
 		}
 	}
@@ -135,30 +141,22 @@ func (a *fakeAPI) page(q Query) (Page, error) {
 	if q.Cursor != "" {
 		at, _ = strconv.Atoi(q.Cursor[:bytes.IndexByte([]byte(q.Cursor), '@')])
 	}
-	list := a.events
-	if a.descend {
-		list = slices.Clone(list)
-		slices.Reverse(list)
+	if a.lag != nil {
+		now = now.Add(-a.lag())
 	}
 	last := at
-	for i := range list {
-		h := list[i]
+	for _, h := range a.inOrder()[a.skip(since):] {
 		pos := int(h.id)
-		if a.descend {
+		if a.descend || a.pagesBack {
 			pos = int(1<<40 - h.id)
 		}
 		if pos <= at || h.visible.After(now) || h.created.Before(since) || a.exclusive && h.created.Equal(since) ||
-			!q.Until.IsZero() && !h.created.Before(q.Until) {
+			!a.noUntil && !q.Until.IsZero() && !h.created.Before(q.Until) {
 			continue
 		}
 		if len(page.Events) == size {
 			page.Next = fmt.Sprintf("%d@%d.%d", last, q.Since.UnixNano(), a.calls)
-			if a.frozen == nil {
-				a.frozen = map[string]Query{}
-			}
-			asked := q
-			asked.Cursor = ""
-			a.frozen[page.Next] = asked
+			a.freeze(page.Next, q)
 			break
 		}
 		if n := len(page.Events); n > 0 && page.Events[n-1].ID >= h.id {
@@ -167,12 +165,52 @@ func (a *fakeAPI) page(q Query) (Page, error) {
 		last = pos
 		page.Events = append(page.Events, h.event())
 	}
+	if a.pagesBack {
+		slices.Reverse(page.Events)
+		page.Ascending = true
+	}
 	if q.Cursor == "" {
 		for _, raw := range a.malformed {
 			page.Malformed = append(page.Malformed, Malformed{Raw: raw, Reason: "no id"})
 		}
 	}
 	return page, nil
+}
+
+// inOrder lists the events in the order in which they are shown.
+func (a *fakeAPI) inOrder() []happening {
+	if !a.descend && !a.pagesBack {
+		return a.events
+	}
+	list := slices.Clone(a.events)
+	slices.Reverse(list)
+	return list
+}
+
+// skip is how many events at the start of the order were created before since.
+func (a *fakeAPI) skip(since time.Time) int {
+	if a.descend || a.pagesBack {
+		return 0
+	}
+	if len(a.index) != len(a.events) {
+		a.index = make([]time.Time, len(a.events))
+		var newest time.Time
+		for i := range a.events {
+			newest = later(newest, a.events[i].created)
+			a.index[i] = newest
+		}
+	}
+	i, _ := slices.BinarySearchFunc(a.index, since, time.Time.Compare)
+	return i
+}
+
+// freeze notes what the cursor belongs to.
+func (a *fakeAPI) freeze(cursor string, q Query) {
+	if a.frozen == nil {
+		a.frozen = map[string]Query{}
+	}
+	q.Cursor = ""
+	a.frozen[cursor] = q
 }
 
 // topic is the truth of what was committed, and checks each commit.
@@ -185,6 +223,9 @@ type topic struct {
 	late      map[int64]bool
 	dead      [][]byte
 	last      schemas.Offset
+	truth     []happening   // what complete_through is held against, if set
+	start     time.Time     // events before it are not owed
+	latest    time.Duration // nor those that appear later than this
 	batches   int
 	events    int64
 	empty     int // batches without events or dead letters
@@ -282,6 +323,9 @@ func (tp *topic) checkState() {
 		o.CompleteThrough.Before(tp.last.CompleteThrough) || o.Events < tp.last.Events || o.LastID < tp.last.LastID {
 		t.Errorf("position went back from %+v to %+v", tp.last, o)
 	}
+	if o.CompleteThrough.After(tp.last.CompleteThrough) {
+		tp.checkComplete(o.CompleteThrough)
+	}
 	tp.last = o
 	if o.Events != tp.events {
 		t.Errorf("offset says %d events, topic has %d", o.Events, tp.events)
@@ -309,6 +353,15 @@ func (tp *topic) checkState() {
 	}
 	if known != inWindow {
 		t.Errorf("minutes hold %d ids, the topic %d events of the window", known, inWindow)
+	}
+}
+
+// checkComplete looks whether all is there that complete promises.
+func (tp *topic) checkComplete(complete time.Time) {
+	for _, h := range tp.truth {
+		if h.created.Before(complete) && !h.created.Before(tp.start) && h.visible.Sub(h.created) <= tp.latest && tp.count[h.id] == 0 {
+			tp.t.Errorf("complete through %v, but event %d of %v, visible %v later, is missing", complete, h.id, h.created, h.visible.Sub(h.created))
+		}
 	}
 }
 

@@ -171,8 +171,7 @@ func TestLateEventsOfAGapAreFound(t *testing.T) {
 // hiccup makes the first page of a run empty, with a cursor to what was on it.
 func (a *fakeAPI) hiccup(q Query, p *Page, n int) {
 	p.Events, p.Next = nil, fmt.Sprintf("0@empty%d", n)
-	q.Cursor = ""
-	a.frozen[p.Next] = q
+	a.freeze(p.Next, q)
 }
 
 // An empty page in a sweep, with a cursor or with nothing said, would otherwise

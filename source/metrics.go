@@ -27,6 +27,9 @@ type Metrics struct {
 	remaining   *prometheus.GaugeVec
 	state       *prometheus.GaugeVec
 	lateness    *prometheus.HistogramVec
+
+	vanished                                      *prometheus.CounterVec
+	through, completeThrough, windowIDs, pageSize *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics with r. It panics if they already are.
@@ -42,18 +45,23 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		return v
 	}
 	m := &Metrics{
-		Requests:    counter("onelogin_api_requests_total", "API calls by HTTP status, or by kind of error where there was no answer.", "code"),
-		events:      counter("onelogin_events_total", "Events committed to the topic."),
-		duplicates:  counter("onelogin_duplicates_suppressed_total", "Events the API showed again that were already published; overlapping polls make these all the time."),
-		deadLetters: counter("onelogin_deadletters_total", "Elements of answers that are not events, committed to the dead-letter topic."),
-		late:        counter("onelogin_late_events_total", "Events that appeared more than 2 s behind the newest published."),
-		beyond:      counter("onelogin_beyond_window_total", "Events seen but not published because they were created before the window's start."),
-		throttled:   counter("onelogin_throttled_total", "API answers that refused a call because the account's budget was used up."),
-		lastEvent:   gauge("onelogin_last_event_timestamp_seconds", "created_at of the newest event committed."),
-		lastPoll:    gauge("onelogin_last_poll_success_timestamp_seconds", "When the API was last read to its end."),
-		lag:         gauge("onelogin_lag_seconds", "How far what is offered to Kafka lies behind what the API may show."),
-		remaining:   gauge("onelogin_rate_limit_remaining", "API calls left in the account's window."),
-		state:       gauge("onelogin_state", "1 for the connector's state, 0 for the others.", "state"),
+		Requests:        counter("onelogin_api_requests_total", "API calls by HTTP status, or by kind of error where there was no answer.", "code"),
+		events:          counter("onelogin_events_total", "Events committed to the topic."),
+		duplicates:      counter("onelogin_duplicates_suppressed_total", "Events the API showed again that were already published; overlapping polls make these all the time."),
+		deadLetters:     counter("onelogin_deadletters_total", "Elements of answers that are not events, committed to the dead-letter topic."),
+		late:            counter("onelogin_late_events_total", "Events that appeared more than 2 s behind the newest published."),
+		beyond:          counter("onelogin_beyond_window_total", "Events seen but not published because they had been asked for, but were created before the window's start: whether they are in the topic is not known any more."),
+		throttled:       counter("onelogin_throttled_total", "API answers that refused a call because the account's budget was used up."),
+		lastEvent:       gauge("onelogin_last_event_timestamp_seconds", "created_at of the newest event committed."),
+		lastPoll:        gauge("onelogin_last_poll_success_timestamp_seconds", "When the API was last read to its end."),
+		lag:             gauge("onelogin_lag_seconds", "How far what is offered to Kafka lies behind what the API may show."),
+		remaining:       gauge("onelogin_rate_limit_remaining", "API calls left in the account's window."),
+		vanished:        counter("onelogin_vanished_events_total", "Published events that the API does not show any more and that are not waited for any longer."),
+		through:         gauge("onelogin_through_timestamp_seconds", "created_at up to which everything that the API shows is committed."),
+		completeThrough: gauge("onelogin_complete_through_timestamp_seconds", "created_at up to which everything was read again a sweep window later, and is committed."),
+		windowIDs:       gauge("onelogin_window_ids", "Ids of published events that are held to know them again."),
+		pageSize:        gauge("onelogin_page_size", "Elements that a page of the API holds at most."),
+		state:           gauge("onelogin_state", "1 for the connector's state, 0 for the others.", "state"),
 		lateness: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "onelogin_event_lateness_seconds",
 			Help:    "Age of late events when they were found.",
@@ -85,7 +93,8 @@ func (m *Metrics) Delete(connector string) {
 	}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.Requests, m.events, m.duplicates, m.deadLetters, m.late, m.beyond, m.throttled, m.lastEvent, m.lastPoll, m.lag, m.remaining, m.state, m.lateness} {
+	}{m.Requests, m.events, m.duplicates, m.deadLetters, m.late, m.beyond, m.throttled, m.lastEvent, m.lastPoll, m.lag, m.remaining, m.state, m.lateness,
+		m.vanished, m.through, m.completeThrough, m.windowIDs, m.pageSize} {
 		v.DeletePartialMatch(prometheus.Labels{"connector": connector})
 	}
 }
@@ -93,7 +102,9 @@ func (m *Metrics) Delete(connector string) {
 // meters are the metrics of one connector, looked up once.
 type meters struct {
 	events, duplicates, deadLetters, late, beyond, throttled prometheus.Counter
+	vanished                                                 prometheus.Counter
 	lastEvent, lastPoll, lag, remaining                      prometheus.Gauge
+	through, completeThrough, windowIDs, pageSize            prometheus.Gauge
 	states                                                   map[schemas.State]prometheus.Gauge
 	// lateness makes the connector's histogram: most have no late event, and
 	// seventeen series are many for ten thousand connectors.
@@ -105,18 +116,23 @@ func (m *Metrics) of(connector string) *meters {
 		m = NewMetrics(prometheus.NewRegistry())
 	}
 	t := &meters{
-		events:      m.events.WithLabelValues(connector),
-		duplicates:  m.duplicates.WithLabelValues(connector),
-		deadLetters: m.deadLetters.WithLabelValues(connector),
-		late:        m.late.WithLabelValues(connector),
-		beyond:      m.beyond.WithLabelValues(connector),
-		throttled:   m.throttled.WithLabelValues(connector),
-		lastEvent:   m.lastEvent.WithLabelValues(connector),
-		lastPoll:    m.lastPoll.WithLabelValues(connector),
-		lag:         m.lag.WithLabelValues(connector),
-		remaining:   m.remaining.WithLabelValues(connector),
-		lateness:    func() prometheus.Observer { return m.lateness.WithLabelValues(connector) },
-		states:      make(map[schemas.State]prometheus.Gauge, len(schemas.States)),
+		events:          m.events.WithLabelValues(connector),
+		duplicates:      m.duplicates.WithLabelValues(connector),
+		deadLetters:     m.deadLetters.WithLabelValues(connector),
+		late:            m.late.WithLabelValues(connector),
+		beyond:          m.beyond.WithLabelValues(connector),
+		throttled:       m.throttled.WithLabelValues(connector),
+		lastEvent:       m.lastEvent.WithLabelValues(connector),
+		lastPoll:        m.lastPoll.WithLabelValues(connector),
+		lag:             m.lag.WithLabelValues(connector),
+		remaining:       m.remaining.WithLabelValues(connector),
+		vanished:        m.vanished.WithLabelValues(connector),
+		through:         m.through.WithLabelValues(connector),
+		completeThrough: m.completeThrough.WithLabelValues(connector),
+		windowIDs:       m.windowIDs.WithLabelValues(connector),
+		pageSize:        m.pageSize.WithLabelValues(connector),
+		lateness:        func() prometheus.Observer { return m.lateness.WithLabelValues(connector) },
+		states:          make(map[schemas.State]prometheus.Gauge, len(schemas.States)),
 	}
 	for _, s := range schemas.States {
 		t.states[s] = m.state.WithLabelValues(connector, string(s))

@@ -315,6 +315,9 @@ func (c *clamp) answered(q Query, page *Page, now time.Time) {
 	if page.Next == "" || n == 0 || n >= q.Limit {
 		return
 	}
+	if n == c.peak && n == safePageSize { // the documented size needs no second page
+		c.most = n
+	}
 	if at < 0 {
 		at, c.next = c.next, (c.next+1)%len(c.open)
 	}

@@ -35,48 +35,26 @@ type Poller struct {
 	OnChange func()
 
 	// What stays warm from session to session. Run alone uses it.
-	pace  pace
-	retry *retry
-	limit int
-	clock clock
+	pace    pace
+	retry   *retry
+	refused *retry // of credentials
+	size    *pageSize
+	// configured is the PageSize that size was made for.
+	configured int
+	clock      clock
 	// born is when a connector without an offset was first polled: "now" as
 	// its start, however long the API is down after that.
-	born        time.Time
-	warnedOrder bool
-	meters      *meters
-	log         zerolog.Logger
+	born   time.Time
+	meters *meters
+	log    zerolog.Logger
 
 	mu      sync.Mutex
 	budget  *Budget
+	wake    chan struct{}
+	pending []offered
 	status  Status
 	lagFrom time.Time // by our clock, what Status.Lag is counted from
 }
-
-// clock knows how far the server's clock is ahead of ours.
-type clock struct {
-	skew  time.Duration
-	known bool
-}
-
-// learn takes over what an answer that came at at said.
-func (c *clock) learn(server, at time.Time) {
-	if !server.IsZero() {
-		c.skew, c.known = server.Sub(at.Round(0)), true
-	}
-}
-
-// now is the server's time if it ever told us, else ours.
-func (c *clock) now() time.Time { return c.at(time.Now()) }
-
-// at turns a time by our clock into one by the server's. It goes by how long ago
-// t was: our clock may have been set since.
-func (c *clock) at(t time.Time) time.Time {
-	now := time.Now()
-	return now.Round(0).Add(c.skew).Add(t.Sub(now)).UTC()
-}
-
-// ours turns a time by the server's clock into one by ours.
-func (c *clock) ours(t time.Time) time.Time { return t.Add(-c.skew) }
 
 // Run polls until ctx ends or sink says that st no longer holds, and returns
 // that error. Errors of the API never end it. It may be called again, with the
@@ -91,7 +69,7 @@ func (p *Poller) Run(ctx context.Context, st State, sink Sink) error {
 	case p.born.IsZero():
 		p.born = time.Now()
 	}
-	p.setOffset(st.Offset, st.Fresh)
+	p.resume(st)
 	s := newSession(p, set, st, sink)
 	err := s.loop(ctx)
 	if sinkErr, ok := errors.AsType[*sinkError](err); ok {
@@ -105,14 +83,12 @@ func (p *Poller) prepare() Settings {
 	p.log = p.Log.With().Str("connector", p.Connector).Logger()
 	p.meters = p.Metrics.of(p.Connector)
 	if p.retry == nil {
-		r := newRetry(set.PollMin, set.PollMax)
-		p.retry = &r
+		r, refused := newRetry(set.PollMin, set.PollMax), newRetry(set.PollMin, refusedMax)
+		p.retry, p.refused = &r, &refused
 	}
-	if p.limit == 0 || set.PageSize != 0 {
-		p.limit = min(set.PageSize, maxPageSize)
-		if p.limit <= 0 {
-			p.limit = maxPageSize
-		}
+	if p.size == nil || set.PageSize != p.configured {
+		size := newPageSize(set.PageSize)
+		p.size, p.configured = &size, set.PageSize
 	}
 	if p.pace.interval == 0 {
 		p.pace.interval = set.PollMin
@@ -127,6 +103,24 @@ func (p *Poller) prepare() Settings {
 	}
 	p.status.Interval = p.pace.interval
 	return set
+}
+
+// Wake makes the next poll at once, whatever the trouble was: the secret has
+// changed, or a check has succeeded. It may be called at any time.
+func (p *Poller) Wake() {
+	select {
+	case p.woken() <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Poller) woken() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.wake == nil {
+		p.wake = make(chan struct{}, 1)
+	}
+	return p.wake
 }
 
 // sinkError marks an error of the sink, which ends a session as it is.

@@ -1,8 +1,11 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -41,12 +44,15 @@ func (s *lockedSource) Uint64() uint64 {
 // back, and that each committed batch's offset covered exactly what was
 // committed (the topic checks that at each commit).
 func TestExactlyOnce(t *testing.T) {
-	seeds := 120
+	seeds, first := 200, 0
 	if testing.Short() {
 		seeds = 20
 	}
+	if n, err := strconv.Atoi(os.Getenv("SOAK_WORLDS")); err == nil {
+		seeds, first = n, 1000
+	}
 	hits := map[string]int{}
-	for seed := range seeds {
+	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sc := &scenario{rnd: rand.New(&lockedSource{src: rand.NewPCG(uint64(seed), 7)}), hits: hits}
@@ -54,7 +60,10 @@ func TestExactlyOnce(t *testing.T) {
 			})
 		})
 	}
-	for _, what := range []string{"kill", "void", "fault", "outage", "late", "downtime", "tie", "disorder"} {
+	for _, what := range []string{
+		"kill", "void", "fault", "outage", "late", "downtime", "tie", "disorder", "back-dated",
+		"two sequences", "descending", "pages back", "no until", "empty and said", "empty and unsaid", "empty with cursor", "lagging",
+	} {
 		if hits[what] == 0 {
 			t.Errorf("no world had a %s", what)
 		}
@@ -70,9 +79,13 @@ func (sc *scenario) live(t *testing.T) {
 	g.poller.StartFrom = StartFrom{Ago: back}
 	g.poller.Budget = NewBudget(0.5)
 	set := g.poller.Settings.withDefaults()
-	sc.latest = set.SweepWindow - set.SweepEvery - 2*time.Minute
+	if rnd.IntN(4) == 0 {
+		g.poller.SweepWindow = 70 * time.Minute
+	}
+	sc.latest = cmp.Or(g.poller.SweepWindow, set.SweepWindow) - 5*time.Second
 	live := time.Duration(10+rnd.IntN(80)) * time.Minute
 	sc.truth(g, began.Add(-back-time.Hour), began.Add(live))
+	g.topic.truth, g.topic.start, g.topic.latest = g.api.events, began.Add(-back+5*time.Second), sc.latest
 	sc.habits(g, began, live)
 
 	for time.Since(began) < live {
@@ -93,7 +106,7 @@ func (sc *scenario) live(t *testing.T) {
 		}
 	}
 	// Then all is well: whatever is owed must come soon.
-	g.api.fault, g.sink.voids = nil, nil
+	g.api.fault, g.api.after, g.api.lag, g.sink.voids = nil, nil, nil, nil
 	time.Sleep(time.Until(began.Add(live)))
 	g.during(25 * time.Minute)
 	sc.judge(t, g, began.Add(-back))
@@ -105,7 +118,8 @@ func (sc *scenario) truth(g *rig, from, to time.Time) {
 	n := 20 + rnd.IntN(1500)
 	lateShare := rnd.Float64() * 0.1
 	lateIDs := rnd.IntN(2) == 0
-	at, id := from, int64(1000)
+	at, id, other := from, int64(1000), int64(10_000_000)
+	sequences := 1 + rnd.IntN(2)
 	step := to.Sub(from) / time.Duration(n)
 	var events []happening
 	for range n {
@@ -117,6 +131,11 @@ func (sc *scenario) truth(g *rig, from, to time.Time) {
 		}
 		id += 1 + rnd.Int64N(50)
 		h := happening{id: id, created: at.Truncate(time.Millisecond), visible: at}
+		if sequences > 1 && rnd.IntN(2) == 0 {
+			sc.hit("two sequences")
+			other += 1 + rnd.Int64N(50)
+			h.id = other
+		}
 		if rnd.IntN(10) == 0 { // a little out of order
 			h.created = h.created.Add(-time.Duration(rnd.IntN(1500)) * time.Millisecond)
 			sc.hit("disorder")
@@ -128,6 +147,7 @@ func (sc *scenario) truth(g *rig, from, to time.Time) {
 				late = time.Duration(rnd.Int64N(int64(30 * time.Second)))
 			}
 			if lateIDs { // the id comes when it appears
+				sc.hit("back-dated")
 				h.created = h.created.Add(-late)
 			} else {
 				h.visible = h.visible.Add(late)
@@ -178,10 +198,63 @@ func (sc *scenario) habits(g *rig, began time.Time, live time.Duration) {
 		}
 		return nil
 	}
+	sc.oddities(api)
 	voids := rnd.Float64() * 0.05
 	g.sink.room = 1 + rnd.IntN(5)
 	g.sink.delay = func() time.Duration { return time.Duration(rnd.IntN(1000)) * time.Millisecond }
 	g.sink.voids = func() bool { return rnd.Float64() < voids }
+}
+
+// oddities are what no documentation promises not to happen.
+func (sc *scenario) oddities(api *fakeAPI) {
+	rnd := sc.rnd
+	switch rnd.IntN(5) {
+	case 0:
+		api.descend = true
+		sc.hit("descending")
+	case 1:
+		api.pagesBack = true
+		sc.hit("pages back")
+	}
+	if rnd.IntN(5) == 0 {
+		api.noUntil = true
+		sc.hit("no until")
+	}
+	if rnd.IntN(3) == 0 {
+		longest := 1 + rnd.Int64N(int64(90*time.Second))
+		api.lag = func() time.Duration {
+			if rnd.IntN(3) > 0 {
+				return 0
+			}
+			sc.hit("lagging")
+			return time.Duration(rnd.Int64N(longest))
+		}
+	}
+	lies := 0.0
+	if rnd.IntN(3) == 0 {
+		lies = rnd.Float64() * 0.1
+	}
+	n := 0
+	api.after = func(q Query, p *Page) {
+		if rnd.Float64() >= lies {
+			return
+		}
+		n++
+		switch rnd.IntN(3) {
+		case 0:
+			sc.hit("empty and said")
+			p.Events, p.Next = nil, ""
+		case 1:
+			sc.hit("empty and unsaid")
+			p.Events, p.Next, p.Unsaid = nil, "", true
+		case 2:
+			if len(p.Events) > 0 { // else it may be the end
+				sc.hit("empty with cursor")
+				p.Events, p.Next = nil, fmt.Sprintf("%s~%d", cmp.Or(q.Cursor, "0@x"), n)
+				api.freeze(p.Next, q)
+			}
+		}
+	}
 }
 
 func (sc *scenario) judge(t *testing.T, g *rig, start time.Time) {
@@ -200,7 +273,7 @@ func (sc *scenario) judge(t *testing.T, g *rig, start time.Time) {
 		}
 	}
 	if missing > 0 {
-		t.Errorf("%d of %d events missing; page size %d", missing, owed, g.poller.limit)
+		t.Errorf("%d of %d events missing; page size %d", missing, owed, g.poller.size.limit())
 	}
 	if st := g.poller.Status(); st.State != "ACTIVE" {
 		t.Errorf("state is %s (%s Stage: %s)", st.State, st.Stage, st.Message)

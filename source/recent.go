@@ -102,6 +102,31 @@ func (r *recent) from(t time.Time) int {
 // before the first of r. The slice is r's own and good until r changes.
 func (r *recent) since(t time.Time) []pair { return r.pairs[r.from(t):] }
 
+// seen appends to ids those of the events known exactly, created at or after
+// from and, where to is not zero, before to.
+func (r *recent) seen(from, to time.Time, ids []int64) []int64 {
+	for _, p := range r.since(from) {
+		if !to.IsZero() && p.at >= to.UnixMilli() {
+			break
+		}
+		if !p.guessed {
+			ids = append(ids, p.id)
+		}
+	}
+	return ids
+}
+
+// last is the created_at, to the millisecond, of the newest event known exactly
+// that was created before t; false if there is none.
+func (r *recent) last(t time.Time) (time.Time, bool) {
+	for i := r.from(t) - 1; i >= 0; i-- {
+		if p := r.pairs[i]; !p.guessed {
+			return time.UnixMilli(p.at).UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
 // reach returns the time since which n events are known, n at most most; false
 // when fewer are known at all.
 func (r *recent) reach(n int) (time.Time, bool) {

@@ -6,6 +6,9 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
+// refusedMax is the longest wait of a connector whose credentials are refused.
+const refusedMax = 15 * time.Minute
+
 // retry says how long to wait after the next failure in a row: exponential
 // with jitter, never given up.
 type retry struct{ b *backoff.ExponentialBackOff }

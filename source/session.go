@@ -3,36 +3,32 @@ package source
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"onelogin-kafka/schemas"
 )
 
 const (
-	// minOverlap is how far behind the newest event every poll begins.
-	minOverlap = 2 * time.Second
-	// lateAfter is how far behind the newest event an event counts as late.
-	lateAfter = 2 * time.Second
-	// farAhead is how far ahead of the server's clock an event may be created
-	// and still move the position.
-	farAhead = time.Minute
-	// maxOverlapEvents bounds the known events that each poll reads again: they
-	// cost no call, but bytes and time on both sides.
-	maxOverlapEvents = 250
-	// deepEvery is how often a poll reads a page of known events all the same.
-	deepEvery = 10 * time.Second
-	// quiet is how long nothing new must have come for a sweep to be made
-	// early: what is late by less then is found without waiting for the next.
-	quiet = 35 * time.Second
-	// remembered bounds the dead letters (and events beyond the window) that a
-	// session knows again.
-	remembered = 1 << 14
-	// maxHeld is how many ids the window may hold while it waits for a sweep.
-	maxHeld = 1 << 20
+	// pageTries is how often a page is asked for before its reading fails: a
+	// long one would otherwise never end while a few calls in a hundred fail.
+	pageTries = 4
+	// patience is the longest wait inside a reading; how long a cursor lives is
+	// not documented.
+	patience = time.Minute
+	// longestWait is the API's hour: nothing that it says holds us longer.
+	longestWait = time.Hour
 	// backlog is how far the position lies behind when a poller with more pages
 	// to read counts as catching up.
 	backlog = time.Minute
+	// starvedFor is how long a poller with a backlog counts as throttled after it
+	// had to wait for calls.
+	starvedFor = 2 * time.Minute
+	// pageWait doubles to the first wait for a page that failed.
+	pageWait = time.Second
+	// emptyWait is by how much the pause grows with each empty page in a row.
+	emptyWait = 50 * time.Millisecond
+	// remembered bounds the dead letters that a session knows again.
+	remembered = 1 << 20
 )
 
 // session is one Run: what the poller believes of the topic, and where it is.
@@ -42,195 +38,356 @@ type session struct {
 	set  Settings
 	sink Sink
 
-	off    schemas.Offset // as offered
-	fresh  bool           // no offset was ever offered
-	win    window
-	known  recent
-	dead   hashSet
-	beyond hashSet
-	// placed tells that a fresh start was resolved by the server's clock.
-	placed bool
-	// saved is the complete_through last offered, savedAt when.
-	saved   time.Time
-	savedAt time.Time
+	off     schemas.Offset // as offered
+	fresh   bool           // no offset was ever offered
+	placed  bool           // a fresh start was resolved by the server's clock
+	ledger  ledger
+	win     window
+	known   recent
+	dead    hashSet
+	savedAt time.Time // when a batch was last taken
 
-	nextTail time.Time
-	lastDeep time.Time // when a poll last began as far back as a page reaches
-	failing  bool      // the last tail poll failed
-	whole    bool      // the last tail poll read all of the window
-	current  bool      // the last tail poll read to the end
-
-	lastNew      time.Time // when a poll last published something, or the session began
-	lastSweep    time.Time // when the last whole read of the window began
-	sweepRetryAt time.Time
-	sweep        *sweep // under way
-	swept        *sweep // the last that was completed
-	sweepFailure string
+	front, back lane
+	slice       time.Duration // how much of a backlog a reading takes; 0 = there is none
+	noUntil     time.Time     // until when we do without until, which the API does not keep to
+	current     bool          // the last poll read to the end
+	covered     bool          // and all of the window
+	starved     time.Time     // when polls last had to wait for calls
+	lastDeep    time.Time     // when a poll last began as far back as a page reaches
+	lastNew     time.Time     // when something was last published, or the session began
+	pass        pass          // of sweeps
+	sweepDue    time.Time     // when the next sweep is due
+	vanished    vanished
+	gone        map[int64]struct{} // ids that are not expected any more
+	unread      unread
+	swept       string // why sweeps fail; empty if they do not
 
 	scratch change
+}
+
+// lane is where one reading after the other is made. A session has two, so that
+// no sweep, however slow, holds up a poll.
+type lane struct {
+	reading *reading
+	fetch   *fetch    // of its next page, on its way
+	at      time.Time // nothing is asked for before
+	tries   int       // failures in a row with the page at hand
+	doubts  int       // readings in a row that were not believed
+	refused int       // readings in a row whose first page was refused
+	retry   retry     // of readings
 }
 
 func newSession(p *Poller, set Settings, st State, sink Sink) *session {
 	s := &session{
 		p: p, set: set, sink: sink, off: st.Offset, fresh: st.Fresh,
-		dead: hashSet{most: remembered}, beyond: hashSet{most: remembered},
-		saved: st.Offset.CompleteThrough, savedAt: time.Now(), lastNew: time.Now(),
+		dead: hashSet{most: remembered}, vanished: vanished{}, gone: map[int64]struct{}{},
+		savedAt: time.Now(), lastNew: time.Now(),
+		front: lane{retry: *p.retry}, back: lane{retry: newRetry(set.PollMax, longestWait/2)},
 	}
 	if st.Fresh {
 		s.off = schemas.Offset{}
 		s.place()
+		s.known = newRecent(deepEvents(p.size.room()), &s.win, s.off.Through)
+		s.pass.began = time.Now()
+		return s
 	}
-	if s.off.WindowStart.IsZero() {
-		s.off.WindowStart = floorMinute(s.off.Through.Add(-set.SweepWindow))
+	o := &s.off
+	if o.WindowStart.IsZero() {
+		o.WindowStart = floorMinute(o.Through.Add(-set.SweepWindow))
 	}
-	s.win = newWindow(s.off.WindowStart, st.Minutes)
-	s.known = newRecent(deepEvents(p.limit), &s.win, s.off.Through)
-	// The last sweep began about when the position was a window ahead of what
-	// it completed. Kept as an age, so that setting our clock does not move it.
+	s.ledger = ledger{sweepWindow: set.SweepWindow, frontier: o.Through, through: o.Through, complete: o.CompleteThrough, start: o.WindowStart}
+	// Earlier versions let the window run ahead by the time between two sweeps.
+	if o.WindowStart.Sub(o.CompleteThrough) <= set.SweepEvery+time.Minute {
+		s.ledger.complete = later(o.CompleteThrough, o.WindowStart)
+	}
+	s.win = newWindow(o.WindowStart, st.Minutes)
+	s.known = newRecent(deepEvents(p.size.room()), &s.win, o.Through)
+	// The last pass began about when what it completed was a window old. Kept as
+	// an age, so that setting our clock does not move it.
 	now := time.Now()
-	age := now.Sub(p.clock.ours(s.off.CompleteThrough.Add(set.SweepWindow)))
-	s.lastSweep = now.Add(-max(age, 0))
+	s.pass.began = now.Add(-max(now.Sub(p.clock.ours(s.ledger.swept().Add(set.SweepWindow))), 0))
 	return s
 }
 
-// place puts a fresh start where the settings say, by the best clock there is.
+// place puts a fresh start where the settings say, by the best clock there is,
+// and never into the future.
 func (s *session) place() {
-	s.startAt(s.set.StartFrom.Time(s.p.clock.at(s.p.born)))
+	now := s.p.clock.at(s.p.born)
+	s.startAt(earlier(s.set.StartFrom.Time(now), now))
 	s.placed = s.p.clock.known
 }
 
 func (s *session) startAt(t time.Time) {
-	s.off.Through, s.off.WindowStart, s.win.start = t, t, t
+	s.off.Through, s.off.WindowStart = t, t
+	s.ledger = ledger{sweepWindow: s.set.SweepWindow, frontier: t, through: t, start: t}
+	s.win = newWindow(t, nil)
 }
 
-// overlapEvents is how many known events a poll reads again at no extra call.
-func overlapEvents(limit int) int { return max(1, min(limit/2, maxOverlapEvents)) }
-
-// deepEvents is how many known events fit into a page that still has room for
-// new ones.
-func deepEvents(limit int) int { return max(1, limit*9/10) }
-
-// loop polls and sweeps in turn until the sink or ctx ends it. Tail polls come
-// first: a sweep gets one page at a time while none is due.
+// loop begins what is due and takes what comes, until the sink or ctx ends it.
 func (s *session) loop(ctx context.Context) error {
+	defer s.front.drop()
+	defer s.back.drop()
 	for {
-		now := time.Now()
-		next := s.nextTail
-		if !now.Before(next) {
-			if err := s.tail(ctx); err != nil {
-				return err
-			}
-			continue
-		}
-		if at, ok := s.sweepAt(now); ok {
-			if !now.Before(at) {
-				if err := s.sweepPage(ctx, Sweep); err != nil {
-					return err
-				}
-				continue
-			}
-			if at.Before(next) {
-				next = at
-			}
-		}
-		if err := sleep(ctx, next.Sub(now)); err != nil {
+		s.ask(ctx, &s.front)
+		s.ask(ctx, &s.back)
+		if err := s.wait(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-// tail makes one tail poll and decides when the next is due.
-func (s *session) tail(ctx context.Context) error {
-	began := time.Now()
-	r, err := s.runTail(ctx)
-	if errors.Is(err, errPlaced) {
-		r, err = s.runTail(ctx)
+// wait waits for a page or for the next time at which something is due.
+func (s *session) wait(ctx context.Context) error {
+	next := time.Now().Add(time.Hour)
+	if s.front.fetch == nil {
+		next = earlier(next, s.front.at)
+	}
+	if s.back.fetch == nil {
+		next = earlier(next, later(s.back.at, s.sweepDue))
+	}
+	timer := time.NewTimer(time.Until(next))
+	defer timer.Stop()
+	select {
+	case <-s.front.fetch.come():
+		return s.arrived(ctx, &s.front)
+	case <-s.back.fetch.come():
+		return s.arrived(ctx, &s.back)
+	case <-s.p.woken():
+		s.p.budget.Unblock()
+		s.front.retry.reset()
+		s.front.at = time.Time{}
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ask asks for the lane's next page if it is time for it.
+func (s *session) ask(ctx context.Context, l *lane) {
+	now := time.Now()
+	if l.fetch != nil || now.Before(l.at) {
+		return
+	}
+	if l.reading == nil {
+		if l == &s.front {
+			l.reading = s.nextPoll()
+		} else if l.reading = s.nextSweep(now); l.reading == nil {
+			return
+		}
+	}
+	priority := l.reading.further
+	if l.reading.query.Cursor == "" {
+		priority = l.reading.first
+	}
+	if d := s.p.budget.take(priority); d > 0 {
+		l.at = now.Add(d)
+		if l == &s.front {
+			s.waits(d)
+		}
+		return
+	}
+	l.fetch = s.p.fetch(ctx, l.reading.query)
+}
+
+// drop gives up what l is at.
+func (l *lane) drop() {
+	l.fetch.abandon()
+	l.fetch, l.reading, l.tries = nil, nil, 0
+}
+
+// arrived takes the page that has come on l: what is new goes to the sink, while
+// the next page is on its way. What a page shows is published whatever becomes
+// of its reading.
+func (s *session) arrived(ctx context.Context, l *lane) error {
+	f, r := l.fetch, l.reading
+	l.fetch = nil
+	f.stop()
+	if f.err == nil {
+		f.err = s.admit(&f.page, f.at)
+	}
+	if errors.Is(f.err, errPlaced) {
+		l.drop()
+		return nil
+	}
+	if f.err != nil {
+		return s.trouble(l, f.err)
+	}
+	page := &f.page
+	s.p.size.answered(r.query, page, f.at)
+	s.known.setMost(deepEvents(s.p.size.room()))
+	s.p.meters.pageSize.Set(float64(s.p.size.room()))
+	r.see(page, s.p.clock.now().Add(farAhead), s.ledger.frontier)
+	how, err := r.next(page, s.p.size.room(), s.p.clock.now())
+	if r.overran {
+		s.noUntil = f.at.Add(longestWait)
+	}
+
+	before, end := s.ledger, how == stepEnd && err == nil
+	if end {
+		if err = s.prove(r); err == nil {
+			s.ledger.enter(r.result())
+		}
+	}
+	c := s.sort(r, page)
+	if err == nil {
+		s.proceed(ctx, l, how, page, len(c.fresh) > 0)
+	}
+	if refused := s.take(ctx, r, c, end && err == nil); refused != nil {
+		s.ledger, l.reading = before, nil
+		l.drop()
+		return s.trouble(l, refused)
 	}
 	if err != nil {
-		return s.tailFailed(err, r)
+		return s.trouble(l, err)
 	}
-	now := time.Now()
-	s.p.retry.reset()
-	if r.whole {
-		s.lastSweep, s.sweep = began, nil
-		s.sweepFailed("")
+	if l.tries = 0; end {
+		s.ended(l, r)
+	} else if l == &s.front && r.fresh > 0 {
+		s.behind(r.worth.newest)
 	}
-	s.failing, s.current, s.whole = false, true, r.whole
-	if r.published > 0 {
-		s.lastNew = now
-	}
-	wait := jitter(s.p.pace.after(&s.set, r.published > 0))
-	s.nextTail = began.Add(wait)
-	if soonest := now.Add(wait / 4); s.nextTail.Before(soonest) {
-		s.nextTail = soonest
-	}
-	s.p.setLag(began, true)
-	s.p.setState(schemas.StateActive, nil)
 	return nil
 }
 
-// tailFailed decides how to go on after err. It returns what ends the session.
-func (s *session) tailFailed(err error, r *run) error {
+// proceed goes on from page before it is offered, so that the next is fetched
+// meanwhile. When the next poll or sweep is due is seen once this one is over.
+func (s *session) proceed(ctx context.Context, l *lane, how step, page *Page, fresh bool) {
+	r := l.reading
+	switch {
+	case how == stepOn:
+		r.query.Cursor = page.Next
+		if l == &s.front && fresh && s.cut(r, page) {
+			l.reading = nil
+		}
+	case how == stepAgain:
+	case l == &s.front && s.slice > 0:
+		s.resize(r)
+		l.reading = nil
+	default:
+		l.reading = nil
+		return
+	}
+	// An API that shows nothing page after page is not hurried.
+	l.at = time.Now().Add(min(time.Duration(r.empty)*emptyWait, s.set.PollMin))
+	s.ask(ctx, l)
+}
+
+// ended says what follows a reading that was believed.
+func (s *session) ended(l *lane, r *reading) {
+	l.retry.reset()
+	l.doubts, l.refused = 0, 0
+	if l == &s.back {
+		s.sweptTo(r)
+		return
+	}
+	now := time.Now()
+	if r.fresh > 0 {
+		s.lastNew = now
+	}
+	if !r.query.Until.IsZero() {
+		if r.fresh > 0 {
+			s.behind(s.off.Through)
+		}
+		return
+	}
+	s.current, s.covered = true, r.covers
+	wait := jitter(s.p.pace.after(&s.set, r.fresh > 0))
+	l.at = later(r.began.Add(wait), now.Add(wait/4))
+	s.p.setLag(r.began, true)
+	if s.unread.after(r) {
+		s.p.setState(schemas.StateFailing, errUnread)
+		return
+	}
+	s.p.setState(schemas.StateActive, nil)
+}
+
+// behind shows a backlog, if what was read up to at shows one.
+func (s *session) behind(at time.Time) {
+	if s.p.clock.now().Sub(at) <= backlog {
+		return
+	}
+	s.p.setLag(s.p.clock.ours(s.off.Through), false)
+	if time.Since(s.starved) > starvedFor {
+		s.p.setState(schemas.StateCatchingUp, nil)
+	}
+}
+
+// waits says that polls wait d for calls, where that holds them up.
+func (s *session) waits(d time.Duration) {
+	r := s.front.reading
+	late := (s.slice > 0 || r.fresh > 0) && d >= time.Second && s.p.clock.now().Sub(s.off.Through) > backlog
+	if !late && d <= max(s.set.PollMax, mostSpacing) {
+		return
+	}
+	s.starved = time.Now()
+	s.p.setState(schemas.StateThrottled, &APIError{Kind: Throttled, Stage: "Fetch Logs", Message: "the connector's share of the rate limit is used up"})
+}
+
+// trouble decides how l goes on after err: the same page again, or another
+// reading later. It returns what ends the session.
+func (s *session) trouble(l *lane, err error) error {
 	var api *APIError
 	var sinkErr *sinkError
 	if errors.As(err, &sinkErr) || !errors.As(err, &api) {
 		return err
 	}
-	if s.settleLimit(api) {
+	now, r := time.Now(), l.reading
+	if r != nil {
+		if limit := s.p.size.failed(r.query, api, now); limit > 0 {
+			r.query.Limit, l.at = limit, now
+			return nil
+		}
+		l.tries++
+		wait := max(api.RetryAfter, pageWait<<min(l.tries, 5))
+		if passing(api) && l.tries < pageTries && wait <= patience && (r.query.Cursor != "" || l == &s.back) {
+			s.p.log.Debug().Err(api).Int("try", l.tries).Dur("wait", wait).Msg("asking for the page again")
+			s.p.throttled(api, wait)
+			l.at = now.Add(wait)
+			return nil
+		}
+		if r.fresh > 0 && !r.query.Until.IsZero() {
+			l.retry.reset()
+		}
+	}
+	if r != nil && !r.query.Until.IsZero() && r.query.Cursor == "" && api.Kind == Refused && api.Status/100 == 4 {
+		if l.refused++; l.refused >= 2 { // perhaps it is until that is refused
+			s.noUntil, s.slice = now.Add(longestWait), 0
+		}
+	}
+	l.drop()
+	if l == &s.back {
+		s.sweepFailed(api, now)
 		return nil
 	}
-	s.failing, s.current = true, false
-	if r.moved || r.published > 0 {
-		s.p.retry.reset()
+	return s.pollFailed(api, r, now)
+}
+
+// pollFailed says when the next poll follows one that failed.
+func (s *session) pollFailed(api *APIError, r *reading, now time.Time) error {
+	l := &s.front
+	if r != nil && r.fresh > 0 {
+		l.retry.reset()
 	}
-	wait := max(api.RetryAfter, s.p.retry.next())
+	wait := min(max(api.RetryAfter, l.retry.next()), longestWait)
+	if refusedCredentials(api) {
+		wait = min(max(wait, s.p.refused.next()), longestWait)
+	} else {
+		s.p.refused.reset()
+	}
+	l.at = now.Add(wait)
+	if _, doubt := errors.AsType[errShown](api.Err); doubt {
+		if l.doubts++; l.doubts < pageTries {
+			return nil
+		}
+	}
+	s.current = false
 	state := schemas.StateFailing
 	if api.Kind == Throttled {
 		state = schemas.StateThrottled
-		s.p.budget.Throttled(wait)
+		s.p.throttled(api, wait)
 	}
-	s.nextTail = time.Now().Add(wait)
 	s.p.measureLag()
 	s.p.setState(state, api)
 	return nil
-}
-
-// settleLimit falls back on the page size that always works, if api says, or
-// may mean, that the present one does not: what a 400 for it says is documented
-// nowhere. The poll is then made again at once.
-func (s *session) settleLimit(api *APIError) bool {
-	mayMean := api.Kind == Refused && (api.Status == http.StatusBadRequest || api.Status == http.StatusUnprocessableEntity)
-	if api.Kind != BadLimit && !mayMean || s.set.PageSize != 0 || s.p.limit <= safePageSize {
-		return false
-	}
-	s.setLimit(safePageSize)
-	return true
-}
-
-func (s *session) setLimit(limit int) {
-	s.p.log.Info().Int("asked", s.p.limit).Int("page_size", limit).Msg("the API does not give pages of the size asked for")
-	s.p.limit = limit
-	s.known.setMost(deepEvents(limit))
-}
-
-// since is where the next tail poll begins: as far back as known events cost no
-// further page, now and then, and else as far as they cost little. whole tells that this is the window's start.
-func (s *session) since() (since time.Time, whole bool) {
-	n := overlapEvents(s.p.limit)
-	if now := time.Now(); now.Sub(s.lastDeep) >= deepEvery {
-		// Most late events are late by less than a minute: found here, they need
-		// not wait for the sweep.
-		s.lastDeep, n = now, deepEvents(s.p.limit)
-	}
-	since, more := s.known.reach(n)
-	if !more {
-		return s.win.start, true
-	}
-	if least := s.off.Through.Add(-minOverlap); least.Before(since) {
-		since = least
-	}
-	if !since.After(s.win.start) {
-		return s.win.start, true
-	}
-	return since, false
 }

@@ -75,7 +75,8 @@ func FuzzParseState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := newSession(newPoller(nil), Settings{}.withDefaults(), st, nil)
+		p := newPoller(nil)
+		s := newSession(p, p.prepare(), st, nil)
 		for _, m := range s.win.minutes {
 			for id := range m.ids.all() {
 				if s.win.add(m.minute, id) {

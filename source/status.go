@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -127,18 +128,58 @@ func (p *Poller) setOffset(o schemas.Offset, fresh bool) {
 		p.status.LastEvent = o.Through
 		p.meters.lastEvent.Set(seconds(o.Through))
 	}
+	if !fresh {
+		complete := o.CompleteThrough
+		if complete.IsZero() { // nothing is yet
+			complete = o.WindowStart
+		}
+		p.meters.through.Set(seconds(o.Through))
+		p.meters.completeThrough.Set(seconds(complete))
+	}
 	p.mu.Unlock()
 }
 
-// committed is called when a batch of this session is known to be committed;
-// it may be called after the session has ended.
+// offered is a batch whose outcome is not known yet.
+type offered struct {
+	offset             schemas.Offset
+	events, dead, late int
+}
+
+// offers notes a batch that is about to be offered.
+func (p *Poller) offers(o offered) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending = append(p.pending, o)
+}
+
+// committed is called when a batch is known to be committed; it may be called
+// after the session has ended. What was offered before it is committed too.
 func (p *Poller) committed(o schemas.Offset) {
 	p.mu.Lock()
-	newer := o.Events >= p.status.Events && !o.Through.Before(p.status.Through)
+	i := slices.IndexFunc(p.pending, func(b offered) bool { return b.offset.UpdatedAt.Equal(o.UpdatedAt) && b.offset.Events == o.Events })
+	for _, b := range p.pending[:i+1] {
+		p.meters.events.Add(float64(b.events))
+		p.meters.deadLetters.Add(float64(b.dead))
+		p.meters.late.Add(float64(b.late))
+	}
+	p.pending = slices.Delete(p.pending, 0, i+1)
 	p.mu.Unlock()
-	if newer {
+	if i >= 0 {
 		p.setOffset(o, false)
 	}
+}
+
+// resume begins with what is committed: of what was offered and never heard of
+// again it says how much there is.
+func (p *Poller) resume(st State) {
+	if !st.Fresh {
+		p.committed(st.Offset)
+		p.budget.Resume(st.Offset.Calls, st.Offset.CallsUntil)
+	}
+	p.mu.Lock()
+	p.pending = nil
+	p.mu.Unlock()
+	p.setOffset(st.Offset, st.Fresh)
 }
 
 // setLag says that everything created before from (by our clock) is offered;
@@ -169,4 +210,25 @@ func (p *Poller) measureLag() {
 	if r := p.budget.RateLimit(); r.Limit > 0 {
 		p.meters.remaining.Set(float64(r.Remaining))
 	}
+}
+
+// unread tells that what comes is not what an event looks like.
+type unread struct {
+	begun bool // a poll has read to the end
+	dead  int  // elements that are not events since the last new event
+}
+
+var errUnread = &APIError{Kind: Unreadable, Stage: "Validation", Message: "Log reading error",
+	Advice: "None of the newest events can be read; they are in the dead-letter topic. Ask for an update of this connector."}
+
+// after tells whether r has shown nothing new that can be read, but several
+// elements that cannot: the format has changed.
+func (u *unread) after(r *reading) bool {
+	if r.fresh > 0 || r.malformed == 0 {
+		u.dead = 0
+	} else if u.begun {
+		u.dead += r.dead
+	}
+	u.begun = true
+	return r.fresh == 0 && r.malformed > 0 && (r.malformed > r.shown || u.dead >= 3)
 }

@@ -69,11 +69,12 @@ func TestHealthyPollIsSilent(t *testing.T) {
 func TestCatchingUpShows(t *testing.T) {
 	within(t, func(t *testing.T, g *rig) {
 		g.poller.PageSize = 10
+		g.poller.StartFrom = StartFrom{Ago: time.Hour}
 		g.api.latency = func() time.Duration { return time.Second }
 		g.api.add(series(time.Now().Add(-time.Hour), 1, 300, 10*time.Second)...)
 		g.start()
 		g.pause(10 * time.Second)
-		if st := g.wantState(schemas.StateCatchingUp); st.Lag < 30*time.Minute || st.Lag > time.Hour {
+		if st := g.wantState(schemas.StateCatchingUp); st.Lag < 30*time.Minute || st.Lag > 61*time.Minute {
 			t.Errorf("lag is %v", st.Lag)
 		}
 		g.pause(time.Minute)
@@ -117,9 +118,11 @@ func TestMetricNames(t *testing.T) {
 		got = append(got, f.GetName())
 	}
 	want := []string{
-		"onelogin_api_requests_total", "onelogin_beyond_window_total", "onelogin_deadletters_total", "onelogin_duplicates_suppressed_total",
-		"onelogin_event_lateness_seconds", "onelogin_events_total", "onelogin_lag_seconds", "onelogin_last_event_timestamp_seconds",
-		"onelogin_last_poll_success_timestamp_seconds", "onelogin_late_events_total", "onelogin_rate_limit_remaining", "onelogin_state", "onelogin_throttled_total",
+		"onelogin_api_requests_total", "onelogin_beyond_window_total", "onelogin_complete_through_timestamp_seconds", "onelogin_deadletters_total",
+		"onelogin_duplicates_suppressed_total", "onelogin_event_lateness_seconds", "onelogin_events_total", "onelogin_lag_seconds",
+		"onelogin_last_event_timestamp_seconds", "onelogin_last_poll_success_timestamp_seconds", "onelogin_late_events_total", "onelogin_page_size",
+		"onelogin_rate_limit_remaining", "onelogin_state", "onelogin_throttled_total", "onelogin_through_timestamp_seconds",
+		"onelogin_vanished_events_total", "onelogin_window_ids",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)

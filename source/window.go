@@ -28,6 +28,9 @@ type window struct {
 	buf   []int64
 }
 
+// maxMinute is behind every minute.
+const maxMinute = 1 << 50
+
 // minuteIDs are the ids of one minute.
 type minuteIDs struct {
 	minute int64
@@ -108,8 +111,16 @@ func (w *window) has(id int64) bool {
 	return w.old.has(id)
 }
 
-// addOld makes the id of an event known that was published although it was
-// created before the window, and tells whether it was new.
+// addBefore makes the id of an event known that is published although it was
+// created before the window, in minute m, and tells whether it was new. The
+// window may begin within that minute, whose record then tells it.
+func (w *window) addBefore(m, id int64) bool {
+	if m >= minuteOf(w.start) {
+		return w.add(m, id)
+	}
+	return w.addOld(id)
+}
+
 func (w *window) addOld(id int64) bool {
 	if w.has(id) {
 		return false
@@ -150,6 +161,21 @@ func (w *window) countIn(from, to int64) int {
 		n += minutes[i].ids.len()
 	}
 	return n
+}
+
+// reachOn is the end of the minute, from that of from on, with which n ids are
+// reached; the end of all minutes if there are fewer.
+func (w *window) reachOn(from time.Time, n int) time.Time {
+	minutes := w.between(minuteOf(from), maxMinute)
+	if len(minutes) == 0 {
+		return from
+	}
+	for i := range minutes {
+		if n -= minutes[i].ids.len(); n <= 0 {
+			return minuteTime(minutes[i].minute + 1)
+		}
+	}
+	return minuteTime(minutes[len(minutes)-1].minute + 1)
 }
 
 // size is what the window takes, in bytes, but for an allowance of some

@@ -170,8 +170,6 @@ func (s *Service) poll(ctx context.Context, c *connector, session *producer.Sess
 	}
 	c.rest.failed(nil)
 	s.metrics.SetState(c.config.Name, c.poller.Status().State)
-	// What whoever owned the connector before has used of the account's hour.
-	c.poller.Budget.Resume(state.Offset.Calls, state.Offset.CallsUntil)
 	_ = c.poller.Run(ctx, state, session) // ends with ctx or the session
 	<-ctx.Done()
 	return nil

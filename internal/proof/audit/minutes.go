@@ -61,7 +61,8 @@ func (a *Auditor) addToMinute(c *connector, s *step, e *event, touched map[int64
 	if c.compacted {
 		return
 	}
-	if c.last != nil && c.last.hasWindow && e.created < c.last.windowStart {
+	// An id above all that were published cannot be a repetition, however old its event is.
+	if c.last != nil && c.last.hasWindow && e.created < c.last.windowStart && e.id <= c.last.lastID {
 		a.findings.add(c.name, problem{"A3", "before-window", fmt.Sprintf("%s: event %d created %s is before the window from %s", s.t, e.id, stamp(e.created), stamp(c.last.windowStart))})
 	}
 	if c.published[m] == nil {

@@ -1,0 +1,232 @@
+package source
+
+import (
+	"time"
+)
+
+const (
+	// minOverlap is how far behind the newest event every poll begins at least,
+	// so that this event is proof.
+	minOverlap = edge + time.Second
+	// lateAfter is how far behind the newest event an event counts as late.
+	lateAfter = 2 * time.Second
+	// maxOverlapEvents bounds the known events that each poll reads again: they
+	// cost no call, but bytes and time on both sides.
+	maxOverlapEvents = 250
+	// deepEvery is how often a poll reads a page of known events all the same.
+	deepEvery = 10 * time.Second
+	// sliceFrom is how much of a backlog is read in slices.
+	sliceFrom = 5 * time.Minute
+	// slicePages is about how many pages a slice or a sweep has.
+	slicePages = 40
+	// leastSlice bounds what the overlap of slices costs.
+	leastSlice = time.Minute
+	// sliceStep is by how much one slice may differ from the last.
+	sliceStep = 8
+	// quiet is how long nothing new must have come for a sweep to be made
+	// early: what is late by less then is found without waiting for the next.
+	quiet = 35 * time.Second
+	// mostWindow is how many bytes of ids the window may have before it moves on
+	// without a sweep: 24 hours of 500 events a second. From half of it on,
+	// sweeps no longer wait for a backlog to end.
+	mostWindow = 128 << 20
+)
+
+// overlapEvents is how many known events a poll reads again at no extra call.
+func overlapEvents(room int) int { return max(1, min(room/2, maxOverlapEvents)) }
+
+// deepEvents is how many known events fit into a page that still has space for
+// new ones.
+func deepEvents(room int) int { return max(1, room*9/10) }
+
+// asOf is a time that is not ahead of true time: neither clock's word is taken
+// alone, but events that have come are in the past.
+func (s *session) asOf() time.Time { return later(s.p.clock.now(), s.ledger.through) }
+
+// newReading begins a reading of what is asked for, which is worth what lies
+// from from on and before to, and must show ids.
+func (s *session) newReading(since, until, from, to time.Time, ids []int64) *reading {
+	for i := 0; i < len(ids) && len(s.gone) > 0; i++ {
+		if _, gone := s.gone[ids[i]]; gone {
+			ids[i] = ids[len(ids)-1]
+			ids = ids[:len(ids)-1]
+			i--
+		}
+	}
+	return &reading{
+		query: Query{Since: since, Until: until, Limit: s.p.size.limit()},
+		first: Tail, further: CatchUp, began: time.Now(),
+		worth:    entry{from: earlier(from, s.ledger.frontier), to: to, asOf: s.asOf(), known: s.ledger.through},
+		evidence: expect(ids, s.off.Events > 0 && len(s.gone) == 0),
+	}
+}
+
+// nextPoll is the next slice of a backlog, or a poll to the end.
+func (s *session) nextPoll() *reading {
+	if left := s.p.clock.now().Add(-backlog).Sub(s.ledger.frontier); s.slice > 0 && left > leastSlice {
+		return s.nextSlice(s.ledger.frontier.Add(min(s.slice, left)))
+	}
+	s.slice = 0
+	since, covers := s.since()
+	var ids []int64
+	if covers {
+		ids = s.win.ids(minuteOf(since.Add(edge+time.Minute-1)), maxMinute, nil)
+	}
+	ids = s.known.seen(since.Add(edge), time.Time{}, ids)
+	from := since.Add(edge)
+	if covers {
+		from = since // what lies before it is forgotten
+	}
+	r := s.newReading(since, time.Time{}, from, time.Time{}, ids)
+	r.covers = covers
+	return r
+}
+
+// nextSlice reads on from the frontier to to. It begins at the newest event that
+// is known, so that there is one that it must show.
+func (s *session) nextSlice(to time.Time) *reading {
+	since, ids := s.ledger.frontier, []int64(nil)
+	if last, ok := s.known.last(since); ok {
+		since = last.Add(-edge)
+		ids = s.known.seen(last, to, nil)
+	}
+	r := s.newReading(since, to.Add(edge), since.Add(edge), to, ids)
+	r.first = CatchUp
+	r.evidence.least = len(ids) > 0
+	return r
+}
+
+// since is where the next poll begins: as far back as known events cost no
+// further page, now and then, and else as far as they cost little. covers tells
+// that this is the window's start.
+func (s *session) since() (since time.Time, covers bool) {
+	room := s.p.size.room()
+	n := overlapEvents(room)
+	if now := time.Now(); now.Sub(s.lastDeep) >= deepEvery {
+		// Most late events are late by less than a minute: found here, they need
+		// not wait for the sweep.
+		s.lastDeep, n = now, deepEvents(room)
+	}
+	if s.win.count <= n {
+		return s.win.start, true
+	}
+	least := s.ledger.through.Add(-minOverlap)
+	since, _ = s.known.reach(n) // there are as many
+	if since = earlier(since, least); !since.After(s.win.start) {
+		return s.win.start, true
+	}
+	return since, false
+}
+
+// cut tells whether an open reading is given up for slices, from a page with new
+// events on that is not the last.
+func (s *session) cut(r *reading, page *Page) bool {
+	left := s.p.clock.now().Sub(s.ledger.frontier)
+	if !r.query.Until.IsZero() {
+		// A slice that holds far more than thought is made smaller.
+		if r.pages < sliceStep*slicePages || s.slice <= leastSlice || r.overran {
+			return false
+		}
+		s.slice = max(s.slice/sliceStep, leastSlice)
+		return true
+	}
+	if time.Now().Before(s.noUntil) || left <= max(sliceFrom, 3*s.set.PollMin) {
+		return false
+	}
+	oldest, newest := page.Events[0].CreatedAt, page.Events[0].CreatedAt
+	for i := range page.Events {
+		oldest, newest = earlier(oldest, page.Events[i].CreatedAt), later(newest, page.Events[i].CreatedAt)
+	}
+	s.slice = max(slicePages*newest.Sub(oldest), leastSlice)
+	return true
+}
+
+// resize makes the next slice as long as r lets one of slicePages pages expect.
+func (s *session) resize(r *reading) {
+	if r.overran {
+		s.slice = 0
+		return
+	}
+	least, most := s.slice/sliceStep, s.slice*sliceStep
+	if r.events > 0 {
+		most = min(most, time.Duration(float64(s.slice)*float64(slicePages*s.p.size.room())/float64(r.events)))
+	}
+	s.slice = max(most, least, leastSlice)
+}
+
+// pass is one time through all that is to be read again, in sweeps.
+type pass struct {
+	next, end time.Time // nothing is left where end is not after next
+	began     time.Time
+}
+
+// nextSweep is the next sweep, or nil while none is due.
+func (s *session) nextSweep(now time.Time) *reading {
+	if s.fresh || !s.current && s.win.size() < mostWindow/2 {
+		s.sweepDue = now.Add(backlog / 10)
+		return nil
+	}
+	l, p := &s.ledger, &s.pass
+	if !p.end.After(p.next) {
+		if s.sweepDue = s.whenDue(now); s.sweepDue.After(now) {
+			return nil
+		}
+		*p = pass{next: l.swept(), end: l.through.Add(1), began: now}
+	}
+	to, ceil := p.end, minuteTime(minuteOf(p.end)+1)
+	until := ceil.Add(edge)
+	if now.Before(s.noUntil) {
+		to, until = time.Time{}, time.Time{}
+	} else if part := s.win.reachOn(p.next, slicePages*s.p.size.room()); part.Before(p.end) {
+		to, ceil, until = part, part, part.Add(edge)
+	}
+	floor := minuteOf(p.next)
+	r := s.newReading(minuteTime(floor).Add(-edge), until, p.next, to, s.win.ids(floor, minuteOf(ceil), nil))
+	r.first, r.further = Sweep, Sweep
+	r.evidence.least = false
+	return r
+}
+
+// whenDue is when the next pass is due: some time after the last, or when an
+// account has gone quiet, as long as anything is not complete.
+func (s *session) whenDue(now time.Time) time.Time {
+	if s.covered || !s.ledger.through.After(s.ledger.swept()) {
+		return now.Add(time.Hour) // nothing is left, or each poll is as good
+	}
+	at := s.pass.began.Add(s.set.SweepEvery)
+	if early := s.lastNew.Add(quiet); s.pass.began.Before(early) {
+		at = earlier(at, early)
+	}
+	return at
+}
+
+// sweptTo notes that r was read again.
+func (s *session) sweptTo(r *reading) {
+	s.pass.next = r.worth.to
+	if r.worth.to.IsZero() {
+		s.pass.next = s.pass.end
+	}
+	s.sweepFailure("")
+}
+
+// sweepFailed puts the next sweep off, longer each time.
+func (s *session) sweepFailed(api *APIError, now time.Time) {
+	wait := min(max(api.RetryAfter, s.back.retry.next()), longestWait)
+	s.p.throttled(api, wait)
+	s.back.at = now.Add(wait)
+	s.sweepFailure(api.Error())
+}
+
+// sweepFailure logs that sweeps began to fail, or (why empty) that they are well
+// again; each once.
+func (s *session) sweepFailure(why string) {
+	if why == s.swept {
+		return
+	}
+	if s.swept = why; why == "" {
+		s.p.log.Info().Msg("the window is read again")
+		return
+	}
+	s.p.log.Warn().Str("error", why).Time("complete_through", s.off.CompleteThrough).
+		Msg("reading the window again fails; late events wait for the next try")
+}
