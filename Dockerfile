@@ -1,11 +1,13 @@
 # The image that ships is FROM scratch: one static binary, the certificate authorities, no shell, user 65532, nothing it must write.
 #   docker build -t onelogin-kafka .
+# VERSION and COMMIT are for where the context has no .git; else git is asked.
 FROM golang:1.26.8-trixie AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/onelogin-kafka ./cmd/onelogin-kafka \
+ARG VERSION COMMIT
+RUN flags=$(scripts/version.sh) && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $flags" -o /out/onelogin-kafka ./cmd/onelogin-kafka \
  && mkdir -p /out/var/connectors
 
 FROM scratch AS runtime

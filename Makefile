@@ -9,7 +9,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 .PHONY: build test deps soak bench fuzz lint demo kafka image clean help
 
 build: ## static binary bin/onelogin-kafka
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/onelogin-kafka
+	flags=$$(scripts/version.sh) && CGO_ENABLED=0 go build -trimpath -ldflags "$$flags" -o bin/ ./cmd/onelogin-kafka
 
 test: ## everything: formatting, vet, all tests with the race detector, on a real Kafka; installs Java and Maven when root
 	scripts/test.sh
@@ -29,14 +29,14 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 lint: ## golangci-lint, as .golangci.yml says
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else go run $(GOLANGCI) run; fi
 
-demo: ## a simulated OneLogin, the service and a live tail on this machine; Ctrl-C ends it
-	go run ./cmd/onelogin-kafka demo
+demo: build ## a simulated OneLogin, the service and a live tail on this machine; Ctrl-C ends it
+	bin/onelogin-kafka demo
 
 kafka: deps ## a three-node Kafka on localhost:19092-19094 until Ctrl-C
 	go run ./internal/proof/kafkatest/up
 
 image: ## container image
-	docker build -t onelogin-kafka .
+	docker build --build-arg VERSION="$$(scripts/version.sh version)" --build-arg COMMIT="$$(scripts/version.sh commit)" -t onelogin-kafka .
 
 clean: ## what build and test leave behind, the cached Kafka jars excepted
 	rm -rf bin dist

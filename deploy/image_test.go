@@ -26,24 +26,27 @@ func dockerfile(t *testing.T) []string {
 	return lines
 }
 
-// build runs the Dockerfile's build step with out for its /out, and returns the
-// binary.
-func build(t *testing.T, out string) string {
+// buildStep is the Dockerfile's build step, with out for its /out.
+func buildStep(t *testing.T, out string) string {
 	t.Helper()
 	for _, line := range dockerfile(t) {
-		script, ok := strings.CutPrefix(line, "RUN ")
-		if !ok || !strings.Contains(script, "go build") {
-			continue
+		if script, ok := strings.CutPrefix(line, "RUN "); ok && strings.Contains(script, "go build") {
+			return strings.ReplaceAll(script, "/out", out)
 		}
-		cmd := exec.CommandContext(t.Context(), "sh", "-ec", strings.ReplaceAll(script, "/out", out))
-		cmd.Dir = ".."
-		if text, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", script, err, text)
-		}
-		return filepath.Join(out, "onelogin-kafka")
 	}
 	t.Fatal("the Dockerfile has no build step")
 	return ""
+}
+
+// build runs the Dockerfile's build step and returns the binary.
+func build(t *testing.T, out string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", buildStep(t, out))
+	cmd.Dir = ".."
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return filepath.Join(out, "onelogin-kafka")
 }
 
 // TestImage: what the Dockerfile builds runs in an image that has nothing else,

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -46,6 +47,8 @@ type EndpointToken struct {
 	Secret func() (string, error)
 	// Scope is asked for; empty = whatever the endpoint gives.
 	Scope string
+	// UserAgent is sent with each request; empty = "onelogin-kafka".
+	UserAgent string
 	// Transport replaces the network; nil = one with limits and without a proxy.
 	Transport http.RoundTripper
 	// Now is the clock; nil = time.Now.
@@ -184,6 +187,7 @@ func (e *EndpointToken) request(ctx context.Context) (token string, life time.Du
 	req.SetBasicAuth(url.QueryEscape(e.ClientID), url.QueryEscape(secret))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", cmp.Or(e.UserAgent, "onelogin-kafka"))
 	transport := e.Transport
 	if transport == nil {
 		t := newTokenTransport()

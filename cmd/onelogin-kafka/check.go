@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/preflight"
 	"onelogin-kafka/internal/service"
@@ -130,7 +131,7 @@ func checkConnectors(ctx context.Context, connectors []config.Connector) []<-cha
 			defer func() { <-slots }()
 			client, err := onelogin.New(
 				onelogin.Config{Domain: c.Domain, BaseURL: c.BaseURL, ClientID: c.ClientID, Secret: c.ClientSecret.Reveal},
-				onelogin.Options{HTTP: transport, Log: zerolog.Nop()})
+				onelogin.Options{HTTP: transport, Log: zerolog.Nop(), UserAgent: build.UserAgent()})
 			if err != nil {
 				result <- preflight.Result{Target: c.Name, Failure: preflight.FailureOf(ctx, err)}
 				return

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/console"
 	"onelogin-kafka/internal/service"
@@ -102,7 +103,7 @@ func runService(ctx context.Context, cfg *config.Config, log zerolog.Logger, bes
 	if err != nil {
 		return err
 	}
-	log.Info().Str("version", buildInfo().Version).Str("instance", cfg.Instance).Int("connectors", len(cfg.Connectors)).
+	log.Info().Str("version", build.Read().Version).Str("commit", build.Read().Commit).Str("instance", cfg.Instance).Int("connectors", len(cfg.Connectors)).
 		Str("http", in.web.Addr().String()).Msg("starting")
 	err = in.run(ctx, beside...)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
@@ -110,8 +111,9 @@ func (s *Service) build(cc config.Connector) (*connector, error) {
 	client, err := onelogin.New(
 		onelogin.Config{Domain: cc.Domain, BaseURL: cc.BaseURL, ClientID: cc.ClientID, Secret: cc.ClientSecret.Reveal},
 		onelogin.Options{
-			HTTP: s.http,
-			Log:  s.opts.Log,
+			HTTP:      s.http,
+			Log:       s.opts.Log,
+			UserAgent: build.UserAgent(),
 			Observe: func(_, code string, _ time.Duration) {
 				s.metrics.Requests.WithLabelValues(cc.Name, code).Inc()
 			},

@@ -5,13 +5,15 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"onelogin-kafka/internal/build"
 )
 
 // collector shows what the service knows at the moment it is asked.
 type collector struct {
 	s *Service
 
-	owned, since, configured, unconfigured, config, reloaded, reloadedAt *prometheus.Desc
+	owned, since, configured, unconfigured, config, reloaded, reloadedAt, build *prometheus.Desc
 }
 
 func newCollector(s *Service) *collector {
@@ -26,13 +28,14 @@ func newCollector(s *Service) *collector {
 		unconfigured: desc("onelogin_connectors_unconfigured", "Connectors of this instance's shards that it has no configuration for: nobody polls them."),
 		config:       desc("onelogin_config_info", "1; the label is the beginning of the SHA-256 over the configuration in use and all it refers to.", "sha256"),
 		reloaded:     desc("onelogin_config_last_reload_successful", "1 if the configuration last read is in use, 0 if it was refused."),
+		build:        desc("onelogin_build_info", "1; the labels are the version and the commit that this instance was built from, and Go's version.", "version", "commit", "goversion"),
 		reloadedAt:   desc("onelogin_config_last_reload_success_timestamp_seconds", "When a configuration was last taken into use."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.config, c.reloaded, c.reloadedAt} {
+	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.config, c.reloaded, c.reloadedAt, c.build} {
 		ch <- d
 	}
 }
@@ -50,6 +53,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.configured, float64(len(c.s.snapshot())))
 	gauge(c.unconfigured, float64(len(c.s.absent.all())))
 	ok, at, sum := c.s.reload.last()
+	b := build.Read()
+	gauge(c.build, 1, b.Version, b.Commit, b.Go)
 	gauge(c.config, 1, hex.EncodeToString(sum[:6]))
 	successful := 0.0
 	if ok {

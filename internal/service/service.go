@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/segmentio/kafka-go/compress"
 
+	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
@@ -152,7 +153,7 @@ func Cluster(cfg *config.Config) (*wire.Cluster, error) {
 		sec.Mechanism, sec.Username, sec.Password = k.Mechanism, k.Username, k.Password.Reveal
 		sec.Tokens = producer.FileToken(k.Token.Reveal)
 		if k.TokenURL != "" {
-			sec.Tokens = &producer.EndpointToken{URL: k.TokenURL, ClientID: k.ClientID, Secret: k.ClientSecret.Reveal, Scope: k.Scope}
+			sec.Tokens = &producer.EndpointToken{URL: k.TokenURL, ClientID: k.ClientID, Secret: k.ClientSecret.Reveal, Scope: k.Scope, UserAgent: build.UserAgent()}
 		}
 		wc.SASL = sec.SASL
 	}
