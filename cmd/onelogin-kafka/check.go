@@ -40,6 +40,7 @@ func newCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		warn(cmd, cfg)
 		connectors, err := pick(cfg, names)
 		if err != nil {
 			return usage(err)

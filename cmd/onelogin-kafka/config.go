@@ -48,7 +48,7 @@ func newConfig() *cobra.Command {
 		Args:  args(cobra.NoArgs),
 	}
 	load := configFlag(check)
-	asJSON := check.Flags().Bool("json", false, "print one JSON object per problem, and one when there is none")
+	asJSON := check.Flags().Bool("json", false, "print one JSON object per problem and per warning, and one when there is no problem")
 	check.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load()
 		if problems, ok := errors.AsType[config.Problems](err); ok && *asJSON {
@@ -57,23 +57,36 @@ func newConfig() *cobra.Command {
 			}
 			return &exitError{code: exitUsage}
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case *asJSON:
-			printJSON(cmd.OutOrStdout(), problem{OK: true, Connectors: len(cfg.Connectors)})
-		default:
-			fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid: %d connectors\n", len(cfg.Connectors))
 		}
+		if *asJSON {
+			for _, p := range cfg.Warnings {
+				printJSON(cmd.OutOrStdout(), problem{Warning: true, File: p.File, Line: p.Line, Path: p.Path, Message: p.Message})
+			}
+			printJSON(cmd.OutOrStdout(), problem{OK: true, Connectors: len(cfg.Connectors)})
+			return nil
+		}
+		warn(cmd, cfg)
+		fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid: %d connectors\n", len(cfg.Connectors))
 		return nil
 	}
 	cmd.AddCommand(check)
 	return cmd
 }
 
-// problem is a line that config check --json prints.
+// warn prints what is not wrong in a configuration and yet hardly meant.
+func warn(cmd *cobra.Command, cfg *config.Config) {
+	for _, p := range cfg.Warnings {
+		fmt.Fprintln(cmd.ErrOrStderr(), "onelogin-kafka: warning:", p)
+	}
+}
+
+// problem is a line that config check --json prints. OK is true in the one that
+// tells that there is no problem.
 type problem struct {
 	OK         bool   `json:"ok"`
+	Warning    bool   `json:"warning,omitempty"`
 	Connectors int    `json:"connectors,omitempty"`
 	File       string `json:"file,omitempty"`
 	Line       int    `json:"line,omitempty"`

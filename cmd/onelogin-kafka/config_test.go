@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -30,5 +32,43 @@ func TestConfigCheckAsJSON(t *testing.T) {
 	}
 	if code, out, _ = runCommand(t, "config"); code != exitUsage || !strings.Contains(out, "check") {
 		t.Errorf("without a command: got exit %d\n%s", code, out)
+	}
+}
+
+// TestWarnings: what is hardly meant is told by config check, check and run,
+// and stops none of them.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "README"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, "c.yaml", "kafka: {brokers: \"127.0.0.1:1\"}\ninstance: test\nhttp: {listen: \"127.0.0.1:0\"}\nlog: {format: json}\nconnectors_dir: "+dir+"\n")
+	const over, none = "README: is passed over: ", "there is no connector, so nothing will be polled"
+	code, out, errs := runCommand(t, "config", "check", "--config", file)
+	if code != exitOK || out != "configuration is valid: 0 connectors\n" || strings.Count(errs, "warning: ") != 2 || !strings.Contains(errs, over) || !strings.Contains(errs, none) {
+		t.Errorf("config check: got exit %d, %q, %q", code, out, errs)
+	}
+	code, out, errs = runCommand(t, "config", "check", "--config", file, "--json")
+	lines := strings.Split(out, "\n")
+	if code != exitOK || errs != "" || len(lines) != 4 || lines[2] != `{"ok":true}` {
+		t.Fatalf("config check --json: got exit %d, %q, %q", code, out, errs)
+	}
+	for _, line := range lines[:2] {
+		var p problem
+		if err := json.Unmarshal([]byte(line), &p); err != nil || p.OK || !p.Warning || p.File == "" || p.Message == "" {
+			t.Errorf("config check --json: got %s (%v)", line, err)
+		}
+	}
+	if _, _, errs = runCommand(t, "check", "--config", file); strings.Count(errs, "warning: ") != 2 {
+		t.Errorf("check: got %q", errs)
+	}
+	c := startCommand(t, "run", "--config", file)
+	eventually(t, "the warnings in the log", func() bool {
+		log := c.errs.String()
+		return strings.Count(log, "hardly meant") == 2 && strings.Contains(log, none)
+	})
+	if code := c.end(); code != exitOK {
+		t.Errorf("run: got exit %d", code)
 	}
 }

@@ -35,6 +35,7 @@ func newRun() *cobra.Command {
 			return err
 		}
 		log := newLog(cfg.Log, cmd.ErrOrStderr())
+		service.Warn(log, nil, cfg)
 		asRead := *cfg // the embedded broker's address goes into cfg, and is no change of the file
 		return runService(cmd.Context(), cfg, log, follow(service.Origin{Path: configPath(cmd), Lookup: os.LookupEnv}, &asRead))
 	}

@@ -41,6 +41,9 @@ type Config struct {
 	// ConnectorsDir is the folder of connector files; empty = none.
 	ConnectorsDir string `yaml:"connectors_dir"`
 
+	// Warnings are what is not wrong and yet hardly meant. None holds a secret.
+	Warnings Problems `yaml:"-" json:"-"`
+
 	// Sum is what Checksum returns for what this Config was read from.
 	Sum [32]byte `yaml:"-" json:"-"`
 }
@@ -54,7 +57,7 @@ const (
 // Kafka is how to reach the cluster. Either Brokers or Embedded is set.
 type Kafka struct {
 	// Brokers are host:port.
-	Brokers []string `yaml:"brokers"`
+	Brokers []string `yaml:"brokers" config:"commas"`
 	// Embedded is the data folder of the in-process broker, for development.
 	Embedded string `yaml:"embedded"`
 	// TLS is nil for connections in the clear.

@@ -1,9 +1,6 @@
 package config
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -11,42 +8,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
 	"onelogin-kafka/schemas"
 )
 
-// parseYAML returns the one document in data; nil if there is none.
-func parseYAML(data []byte) (*yaml.Node, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var root yaml.Node
-	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
-		return nil, nil
-	} else if err != nil {
-		return nil, errors.New(quoted.ReplaceAllStringFunc(err.Error(), redactWord))
-	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one document; keep the first and remove the --- line")
-	}
-	return root.Content[0], nil
-}
+// plainKey is what a key that is not known must look like to be shown: one with
+// digits or other characters may be a secret that has slipped out of its place,
+// as in {client_secret:…} without a space.
+var plainKey = regexp.MustCompile(`^[A-Za-z][A-Za-z_-]{0,31}$`)
 
-// quoted finds what the parser quotes from the file in its errors, e.g. the
-// name of an anchor: an unquoted secret that starts with * would be shown.
-var quoted = regexp.MustCompile("'[^']*'|`[^`]*`")
-
-// redactWord takes what is quoted away unless it is only punctuation.
-func redactWord(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }) < 0 {
-		return s
-	}
-	return "'…'"
-}
-
-// plainKey is a key that needs no quotes in a message.
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+// plainName is what a variable of the environment is called.
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // env looks up a variable of the environment.
 type env func(name string) (string, bool)
@@ -64,9 +38,13 @@ type decoder struct {
 // nothing more can be said of a document that is not.
 func (d *decoder) decode(data []byte, into any) bool {
 	root := place{doc: d.doc}
-	node, err := parseYAML(data)
+	parse, language := parseYAML, "YAML"
+	if strings.EqualFold(filepath.Ext(d.doc.name), ".json") {
+		parse, language = parseJSON, "JSON"
+	}
+	node, err := parse(data)
 	if err != nil {
-		root.problem("is not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		root.problem("is not valid %s: %v", language, err)
 		return false
 	}
 	if node == nil || isNull(node) {
@@ -133,13 +111,13 @@ func (d *decoder) mapping(node *yaml.Node, at place, v reflect.Value) {
 	}
 	fields := fieldsOf(v.Type())
 	seen := make(map[string]int)
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, value := node.Content[i], node.Content[i+1]
+	for _, p := range d.pairs(node, at) {
+		key, value := p.key, p.value
 		name := key.Value
 		here := at.sub(name)
 		f, ok := fields[name]
 		if !ok {
-			d.unknown(key, at, fields)
+			d.unknown(key, value, at, fields)
 			continue
 		}
 		if first := seen[name]; first > 0 {
@@ -153,6 +131,10 @@ func (d *decoder) mapping(node *yaml.Node, at place, v reflect.Value) {
 			continue
 		}
 		if f.auto && d.isAuto(value) {
+			continue
+		}
+		if f.commas {
+			d.commas(value, here, target.Addr().Interface().(*[]string))
 			continue
 		}
 		d.value(value, here, target)
@@ -172,21 +154,27 @@ func (d *decoder) report(line int, at place, message string) {
 	d.doc.problems = append(d.doc.problems, Problem{File: d.doc.name, Line: line, Path: at.path, Message: message})
 }
 
-func (d *decoder) unknown(key *yaml.Node, at place, fields map[string]structField) {
+func (d *decoder) unknown(key, value *yaml.Node, at place, fields map[string]structField) {
 	names := make([]string, 0, len(fields))
 	for name := range fields {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	if key.Kind != yaml.ScalarNode {
-		d.report(key.Line, at, "a key is no plain text; the keys here are "+strings.Join(names, ", "))
-		return
+	here := "the keys here are " + strings.Join(names, ", ")
+	if name, _, ok := strings.Cut(key.Value, ":"); ok && isNull(value) {
+		if _, known := fields[name]; known {
+			d.report(key.Line, at.sub(name), "has no space after the colon; write "+name+": and then the value")
+			return
+		}
 	}
-	name := key.Value
-	if !plainKey.MatchString(name) {
-		name = strconv.Quote(name[:min(len(name), 64)])
+	switch {
+	case key.Kind != yaml.ScalarNode:
+		d.report(key.Line, at, "a key is no plain text; "+here)
+	case !plainKey.MatchString(key.Value):
+		d.report(key.Line, at, "unknown key, not shown since it does not look like one; "+here)
+	default:
+		d.report(key.Line, at.sub(key.Value), "unknown key; "+here)
 	}
-	d.report(key.Line, at.sub(name), "unknown key; the keys here are "+strings.Join(names, ", "))
 }
 
 // secret fills s from the key with the value or its _file twin.
@@ -198,7 +186,15 @@ func (d *decoder) secret(node *yaml.Node, at place, s *Secret, f structField) {
 	at.note(node)
 	text, ok := d.text(node, at)
 	delete(d.doc.texts, at.path) // never quoted
-	if !ok || text == "" {
+	if !ok || node.Value == "" {
+		return
+	}
+	whose := ""
+	if name, ok := strings.CutPrefix(node.Value, "env:"); ok {
+		whose = "the environment variable " + name + " "
+	}
+	if text == "" {
+		at.problem("%s%v", whose, errEmptySecret)
 		return
 	}
 	if s.IsSet() {
@@ -209,7 +205,58 @@ func (d *decoder) secret(node *yaml.Node, at place, s *Secret, f structField) {
 		*s = NewSecretFile(d.doc.resolve(text))
 		return
 	}
-	*s = NewSecret(text)
+	secret, err := secretText(text)
+	if err != nil {
+		at.problem("%s%v", whose, err)
+		return
+	}
+	*s = NewSecret(secret)
+}
+
+// commas fills v with the parts of a value, or of the values of a list: each may
+// have several, with commas between them, as in one variable for all.
+func (d *decoder) commas(node *yaml.Node, at place, v *[]string) {
+	node = resolve(node)
+	if isNull(node) {
+		return
+	}
+	at.note(node)
+	list := []*yaml.Node{node}
+	switch node.Kind {
+	case yaml.SequenceNode:
+		list = node.Content
+	case yaml.ScalarNode:
+	default:
+		at.problem("is no list; write [a, b], or a,b in one text")
+		return
+	}
+	*v = nil
+	for _, element := range list {
+		element = resolve(element)
+		here := at
+		if element != node {
+			here = at.item(len(*v))
+			here.note(element)
+		}
+		text, ok := d.text(element, here)
+		if !ok {
+			continue
+		}
+		written := d.doc.texts[here.path]
+		for part := range strings.SplitSeq(text, ",") {
+			if part = strings.TrimSpace(part); part == "" {
+				continue
+			}
+			here := at.item(len(*v))
+			here.note(element)
+			if written != text { // a reference, whose value is not shown
+				d.doc.texts[here.path] = written
+			} else {
+				d.doc.texts[here.path] = part
+			}
+			*v = append(*v, part)
+		}
+	}
 }
 
 // resolve returns a path relative to the document's folder.
@@ -229,11 +276,23 @@ func (d *decoder) text(node *yaml.Node, at place) (string, bool) {
 	d.doc.texts[at.path] = node.Value
 	name, isRef := strings.CutPrefix(node.Value, "env:")
 	if !isRef {
+		if d.env.isReference(node.Value) {
+			at.problem("%v", errReferenceText)
+			return "", false
+		}
 		return node.Value, true
 	}
+	if !plainName.MatchString(name) {
+		at.problem("what follows env: is no name of a variable; write env:NAME")
+		return "", false
+	}
 	text, ok := d.env(name)
-	if !ok {
+	switch {
+	case !ok:
 		at.problem("the environment variable %s is not set; set it or write the value", name)
+	case unreplaced.MatchString(text):
+		at.problem("the environment variable %s %v", name, errReferenceText)
+		return "", false
 	}
 	return text, ok
 }
@@ -298,6 +357,7 @@ type structField struct {
 	index  int
 	name   string // the key, for a twin without "_file"
 	auto   bool   // "auto" stands for zero
+	commas bool   // elements may also be separated by commas
 	secret bool
 	twin   bool // the _file key of a secret
 }
@@ -311,7 +371,7 @@ func fieldsOf(t reflect.Type) map[string]structField {
 		if name == "-" {
 			continue
 		}
-		f := structField{index: i, name: name, auto: tag.Get("config") == "auto", secret: t.Field(i).Type == reflect.TypeFor[Secret]()}
+		f := structField{index: i, name: name, auto: tag.Get("config") == "auto", commas: tag.Get("config") == "commas", secret: t.Field(i).Type == reflect.TypeFor[Secret]()}
 		fields[name] = f
 		if f.secret {
 			f.twin = true

@@ -31,6 +31,9 @@ func (l *loader) fromEnvironment(cfg *Config) place {
 	c := DefaultConnector()
 	for name, target := range map[string]*string{EnvDomain: &c.Domain, EnvClientID: &c.ClientID, EnvBaseURL: &c.BaseURL} {
 		*target, _ = l.env(name)
+		if unreplaced.MatchString(*target) {
+			doc.problems = append(doc.problems, Problem{File: doc.name, Path: name, Message: errReferenceText.Error()})
+		}
 	}
 	domain, _ := normaliseDomain(c.Domain)
 	c.Name, _, _ = strings.Cut(domain, ".")
@@ -42,7 +45,11 @@ func (l *loader) fromEnvironment(cfg *Config) place {
 		connector.sub("client_secret").problem("%s and %s are both set; keep one", EnvClientSecret, EnvClientSecretFile)
 		c.ClientSecret = NewSecretFile(file)
 	case value != "":
-		c.ClientSecret = NewSecret(value)
+		secret, err := secretText(value)
+		if err != nil {
+			connector.sub("client_secret").problem("%v", err)
+		}
+		c.ClientSecret = NewSecret(secret)
 	case file != "":
 		c.ClientSecret = NewSecretFile(file)
 	default:

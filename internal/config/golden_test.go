@@ -22,8 +22,13 @@ const canary = "hunter2-canary"
 
 // lookup is the environment of the tests.
 func lookup(name string) (string, bool) {
-	if name == "SECRET" {
+	switch name {
+	case "SECRET", "secret":
 		return canary, true
+	case "BROKERS":
+		return "a:1,b:2", true
+	case "EMPTY":
+		return "", true
 	}
 	return "", false
 }

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // maxFile is the most bytes of a configuration file or a certificate.
@@ -31,8 +30,8 @@ func Load(path string, lookup func(name string) (string, bool)) (*Config, error)
 
 // Checksum is over the content of everything that Load would read: the file,
 // the connector files, the secrets and the certificates, symbolic links
-// followed. It changes when, and only when, one of them changes, appears or
-// disappears, also while the configuration is not valid. The error says that
+// followed; and over the warnings. It changes when, and only when, one of them
+// changes, appears or disappears, also while the configuration is not valid. The error says that
 // the file at path cannot be read.
 func Checksum(path string, lookup func(name string) (string, bool)) ([32]byte, error) {
 	if path != "" {
@@ -52,6 +51,8 @@ type loader struct {
 	sum  hash.Hash
 	// places has where each connector's name was first given.
 	places map[string]string
+	// warnings are what Config.Warnings will be.
+	warnings Problems
 }
 
 func newLoader(lookup env) *loader {
@@ -75,6 +76,16 @@ func (l *loader) problems() Problems {
 func (l *loader) checksum() (sum [32]byte) {
 	l.sum.Sum(sum[:0])
 	return sum
+}
+
+// warn adds a warning, unless the message is empty. It is part of the checksum,
+// since what is warned of is not always a file that is read.
+func (l *loader) warn(file, message string) {
+	if message == "" {
+		return
+	}
+	l.warnings = append(l.warnings, Problem{File: file, Message: message})
+	l.sum.Write([]byte(file + "\x00" + message + "\x00"))
 }
 
 // read reads a file and takes it into the checksum, also when it cannot be
@@ -126,6 +137,10 @@ func (l *loader) load(path string) *Config {
 	if cfg.ConnectorsDir != "" {
 		l.connectorFiles(&cfg, root)
 	}
+	if len(cfg.Connectors) == 0 {
+		l.warn(root.doc.name, "there is no connector, so nothing will be polled")
+	}
+	cfg.Warnings = l.warnings
 	return &cfg
 }
 
@@ -178,14 +193,9 @@ func (l *loader) connectorFiles(cfg *Config, root place) {
 		return
 	}
 	for _, entry := range entries {
-		// Hidden entries include ..data and its like, which Kubernetes puts
-		// into a mounted folder.
-		name := entry.Name()
-		if ext := filepath.Ext(name); strings.HasPrefix(name, ".") || ext != ".yaml" && ext != ".yml" {
-			continue
-		}
-		path := filepath.Join(cfg.ConnectorsDir, name)
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path := filepath.Join(cfg.ConnectorsDir, entry.Name())
+		if skip, why := passedOver(path); skip {
+			l.warn(path, why)
 			continue
 		}
 		if c, ok := l.connectorFile(path, root.doc.dir); ok {

@@ -16,7 +16,8 @@ import (
 const minimal = `kafka: {brokers: [localhost:9092]}
 instance: host-1
 connectors:
-  - name: acme
+  - &first
+    name: acme
     domain: acme
     client_id: id
     client_secret: env:SECRET
@@ -110,6 +111,18 @@ log: {level: info, format: auto}`), func(*config.Config, string) {}},
 		{"several brokers", change{"[localhost:9092]", "[a:1, 'b:2', '[::1]:3']"}, func(cfg *config.Config, _ string) {
 			cfg.Kafka.Brokers = []string{"a:1", "b:2", "[::1]:3"}
 		}},
+		{"brokers in one text", change{"[localhost:9092]", "'a:1, b:2,'"}, func(cfg *config.Config, _ string) {
+			cfg.Kafka.Brokers = []string{"a:1", "b:2"}
+		}},
+		{"brokers in a list of texts", change{"[localhost:9092]", "[c:3, 'a:1,b:2']"}, func(cfg *config.Config, _ string) {
+			cfg.Kafka.Brokers = []string{"c:3", "a:1", "b:2"}
+		}},
+		{"brokers in a variable", change{"[localhost:9092]", "env:BROKERS"}, func(cfg *config.Config, _ string) {
+			cfg.Kafka.Brokers = []string{"a:1", "b:2"}
+		}},
+		{"brokers in a list of variables", change{"[localhost:9092]", "[env:BROKERS, 'c:3']"}, func(cfg *config.Config, _ string) {
+			cfg.Kafka.Brokers = []string{"a:1", "b:2", "c:3"}
+		}},
 		{"tls", change{"9092]}", "9092], tls: {}}"}, func(cfg *config.Config, _ string) { cfg.Kafka.TLS = &config.TLS{} }},
 		{"sasl", change{"9092]}", "9092], sasl: {mechanism: SCRAM-SHA-256, username: u, password: env:SECRET}}"}, func(cfg *config.Config, _ string) {
 			cfg.Kafka.SASL = &config.SASL{Mechanism: config.MechanismScramSHA256, Username: "u", Password: config.NewSecret(canary)}
@@ -171,6 +184,34 @@ log: {level: info, format: auto}`), func(*config.Config, string) {}},
 		{"page size", connector("page_size: 1000"), first(func(c *config.Connector) { c.PageSize = 1000 })},
 		{"paused", connector("paused: true"), first(func(c *config.Connector) { c.Paused = true })},
 		{"a folder without files", add("connectors_dir: empty.d"), func(cfg *config.Config, dir string) { cfg.ConnectorsDir = filepath.Join(dir, "empty.d") }},
+		{"a password that looks like a shell's variable", change{"9092]}", "9092], sasl: {mechanism: SCRAM-SHA-256, username: u, password: $ecret}}"}, func(cfg *config.Config, _ string) {
+			cfg.Kafka.SASL = &config.SASL{Mechanism: config.MechanismScramSHA256, Username: "u", Password: config.NewSecret("$ecret")}
+		}},
+		{"a merge key", change{"    client_secret: env:SECRET\n", `    client_secret: env:SECRET
+    poll: {min: 3s}
+    page_size: 50
+  - <<: *first
+    name: beta
+    domain: beta
+    poll: {max: 20s}
+`}, func(cfg *config.Config, _ string) {
+			cfg.Connectors[0].Poll.Min, cfg.Connectors[0].PageSize = 3*time.Second, 50
+			beta := cfg.Connectors[0]
+			beta.Name, beta.Domain, beta.Poll = "beta", "beta.onelogin.com", config.Poll{Min: 2 * time.Second, Max: 20 * time.Second}
+			cfg.Connectors = append(cfg.Connectors, beta)
+		}},
+		{"merge keys of several, the first counts, and a secret's twin", change{"    client_secret: env:SECRET\n", `    client_secret_file: secret
+    page_size: 50
+  - &second {domain: two, page_size: 60, paused: true, name: second, client_id: id, client_secret: env:SECRET}
+  - {<<: [*second, *first], name: beta, client_secret: env:SECRET, domain: beta}
+`}, func(cfg *config.Config, dir string) {
+			cfg.Connectors[0].PageSize, cfg.Connectors[0].ClientSecret = 50, config.NewSecretFile(filepath.Join(dir, "secret"))
+			second := cfg.Connectors[0]
+			second.Name, second.Domain, second.PageSize, second.Paused, second.ClientSecret = "second", "two.onelogin.com", 60, true, config.NewSecret(canary)
+			beta := second
+			beta.Name, beta.Domain = "beta", "beta.onelogin.com"
+			cfg.Connectors = append(cfg.Connectors, second, beta)
+		}},
 		{"anchors", change{"    client_secret: env:SECRET\n", "    client_secret: env:SECRET\n    poll: &p {min: 3s}\n  - {name: beta, domain: beta, client_id: id, client_secret: env:SECRET, poll: *p}\n"}, func(cfg *config.Config, _ string) {
 			cfg.Connectors[0].Poll.Min = 3 * time.Second
 			beta := cfg.Connectors[0]
@@ -185,7 +226,7 @@ log: {level: info, format: auto}`), func(*config.Config, string) {}},
 			if tt.change.old != "" && text == minimal {
 				t.Fatal("the change changed nothing")
 			}
-			path := write(t, map[string]string{"config.yaml": text, "secret": canary + "\n", "empty.d/README": ""})
+			path := write(t, map[string]string{"config.yaml": text, "secret": canary + "\n", "empty.d/.README": ""})
 			want := validConfig()
 			tt.want(&want, filepath.Dir(path))
 			if d := diff(want, *mustLoad(t, path)); d != "" {
@@ -311,18 +352,18 @@ func TestTopicNames(t *testing.T) {
 // What run would refuse, config check must refuse too, and not show the secret.
 func TestLoadRefusesCredentialsThatCannotBeSent(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct{ id, secret, path string }{
-		"id with a letter of no credential": {"0123…", canary, "client_id: "},
-		"id with a space":                   {"a b", canary, "client_id: "},
-		"secret with a comma":               {"id", canary + ",x", "client_secret_file: "},
-		"secret with a space at its end":    {"id", canary + " \n", "client_secret_file: "},
+	for name, tc := range map[string]struct{ id, secret, want string }{
+		"id with a letter of no credential": {"0123…", canary, "client_id: holds a character outside ASCII at position 5"},
+		"id with a space":                   {"a b", canary, "client_id: holds a space at position 2"},
+		"secret with a comma":               {"id", canary + ",x", "client_secret_file: holds a comma at position 15"},
+		"secret with a space at its end":    {"id", canary + " \n", "client_secret_file: holds a space at position 15"},
 	} {
 		path := write(t, map[string]string{
 			"config.yaml": "kafka: {brokers: [b:1]}\ninstance: i\nconnectors: [{name: acme, domain: acme, client_id: " + tc.id + ", client_secret_file: secret}]\n",
 			"secret":      tc.secret,
 		})
 		_, err := config.Load(path, lookup)
-		if err == nil || !strings.Contains(err.Error(), tc.path) || !strings.Contains(err.Error(), "no OneLogin credential has") || strings.Contains(err.Error(), canary) {
+		if err == nil || !strings.Contains(err.Error(), tc.want+", which no OneLogin credential has") || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: got error %v", name, err)
 		}
 	}

@@ -113,12 +113,17 @@ func (p place) line() int {
 	}
 }
 
-// quote is the field's value as written, else the one it has.
+// quote is the field's value as written, else the one it has. What has an @ is
+// not shown: before it a password may stand, as in sasl://user:password@host.
 func (p place) quote(value any) string {
-	if text, ok := p.doc.texts[p.path]; ok {
-		return strconv.Quote(text)
+	text, ok := p.doc.texts[p.path]
+	if !ok {
+		text = fmt.Sprint(value)
 	}
-	return strconv.Quote(fmt.Sprint(value))
+	if strings.Contains(text, "@") {
+		return "the value"
+	}
+	return strconv.Quote(text)
 }
 
 func (p place) problem(format string, args ...any) {

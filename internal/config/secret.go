@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/rs/zerolog"
 )
@@ -15,8 +14,11 @@ import (
 // redacted is what a secret looks like everywhere but in Reveal's result.
 const redacted = "<secret>"
 
-// maxSecret is the most bytes of a secret file.
-const maxSecret = 64 << 10
+// maxSecret is the most bytes of a secret, maxSecretFile of a file with one.
+const (
+	maxSecret     = 64 << 10
+	maxSecretFile = maxSecret + int64(len("\r\n"))
+)
 
 // Secret is a value that must never be seen. It prints, marshals and logs as
 // <secret>; only Reveal gives it away. The zero Secret is not set.
@@ -52,9 +54,9 @@ func NewSecretFile(path string) Secret {
 // ErrNoSecret is returned by Reveal for a Secret that is not set.
 var ErrNoSecret = errors.New("no secret is configured")
 
-// Reveal returns the secret. One that lives in a file is read anew, without
-// the line break at its end; the error then holds the file's path, never its
-// content.
+// Reveal returns the secret. One that lives in a file is read anew, without the
+// one line break at its end; the error then holds the file's path and says what
+// is wrong, an *OddError where a character is, and never holds any of the file.
 func (s Secret) Reveal() (string, error) {
 	switch {
 	case s.held == nil:
@@ -63,17 +65,13 @@ func (s Secret) Reveal() (string, error) {
 		return (*s.held).value, nil
 	}
 	file := (*s.held).file
-	content, err := readRegular(file, maxSecret)
+	content, err := readRegular(file, maxSecretFile)
 	if err != nil {
 		return "", fmt.Errorf("reading secret: %w", err)
 	}
-	return secretText(file, content)
-}
-
-func secretText(file string, content []byte) (string, error) {
-	text := strings.TrimRight(string(content), "\r\n")
-	if text == "" {
-		return "", fmt.Errorf("reading secret: %s is empty", file)
+	text, err := secretText(string(content))
+	if err != nil {
+		return "", fmt.Errorf("reading secret: %s %w", file, err)
 	}
 	return text, nil
 }

@@ -89,10 +89,14 @@ func TestSecretReveal(t *testing.T) {
 		{"rotated\n", "rotated", ""},
 		{"from windows\r\n", "from windows", ""},
 		{" spaces are kept \n", " spaces are kept ", ""},
-		{"two\nlines\n", "two\nlines", ""},
-		{"", "", "reading secret: " + path + " is empty"},
+		{"two\nlines\n", "", "reading secret: " + path + " holds a line break at position 4"},
+		{"two line breaks\n\n", "", "reading secret: " + path + " holds a line break at position 16"},
 		{"\n", "", "reading secret: " + path + " is empty"},
-		{strings.Repeat("x", 64<<10+1), "", "reading secret: read " + path + ": larger than 65536 bytes"},
+		{"\r\n", "", "reading secret: " + path + " is empty"},
+		{strings.Repeat("x", 64<<10) + "\r\n", strings.Repeat("x", 64<<10), ""},
+		{"", "", "reading secret: " + path + " is empty"},
+		{strings.Repeat("x", 64<<10+1), "", "reading secret: " + path + " is longer than 65536 bytes"},
+		{strings.Repeat("x", 64<<10+3), "", "reading secret: read " + path + ": larger than 65538 bytes"},
 	} {
 		if err := os.WriteFile(path, []byte(tt.content), 0o600); err != nil {
 			t.Fatal(err)

@@ -64,7 +64,7 @@ func (l *loader) kafka(k *Kafka, at place) {
 		at.sub("embedded").problem("brokers and embedded are both given; keep one")
 	case k.Embedded != "" && (k.TLS != nil || k.SASL != nil):
 		at.sub("embedded").problem("the embedded broker has neither tls nor sasl; remove them")
-	case k.Embedded == "" && len(k.Brokers) == 0 && !at.reported() && !brokers.reported():
+	case k.Embedded == "" && len(k.Brokers) == 0 && !at.reported() && !brokers.reported() && !brokers.item(0).reported():
 		brokers.problem("there is none; name at least one, e.g. localhost:9092")
 	}
 	for i, broker := range k.Brokers {
@@ -112,6 +112,10 @@ func (l *loader) keyPair(certFile, keyFile string, at place) {
 	if err != nil || keyErr != nil {
 		return
 	}
+	if encryptedKey(key) {
+		at.sub("key_file").problem("%s is encrypted, and nobody is there to type its password; decrypt it: openssl pkey -in … -out …", keyFile)
+		return
+	}
 	if _, err := tls.X509KeyPair(cert, key); err != nil {
 		// The cause can quote the file, and a key can be in the wrong one.
 		at.problem("%s and %s are no pair of a certificate and its key in PEM form; use the two that belong together", certFile, keyFile)
@@ -136,8 +140,10 @@ func (l *loader) sasl(s *SASL, overTLS bool, at place) {
 			at.sub(key).problem("is for OAUTHBEARER only; remove it or set mechanism: OAUTHBEARER")
 		}
 	}
-	if s.Username == "" {
-		at.sub("username").problem("is missing; give the name to log in with")
+	if name := at.sub("username"); s.Username == "" {
+		name.problem("is missing; give the name to log in with")
+	} else if err := firstOdd(s.Username, oddKind); err != nil {
+		name.problem("%v", err)
 	}
 	l.secret(s.Password, true, at.sub("password"))
 }
@@ -157,6 +163,7 @@ func (l *loader) oauth(s *SASL, at place) {
 		l.tokenEndpoint(s, at)
 	case s.Token.IsSet():
 		l.secret(s.Token, true, token)
+		l.fits(s.Token, token, bearerKind, "; a bearer token has letters, digits and -._~+/= only")
 		for _, key := range []string{"client_id", "client_secret", "client_secret_file", "scope"} {
 			if at.sub(key).given() {
 				at.sub(key).problem("goes with token_url only; remove it, or give token_url instead of a token")
@@ -195,11 +202,31 @@ func (l *loader) secret(s Secret, needed bool, at place) {
 	if s.File() == "" {
 		return
 	}
-	content, err := l.read(s.File(), maxSecret)
+	content, err := l.read(s.File(), maxSecretFile)
 	if err != nil {
 		at.twin().problem("%s", reason(s.File(), err))
-	} else if _, err := secretText(s.File(), content); err != nil {
+	} else if _, err := secretText(string(content)); errors.Is(err, errEmptySecret) {
 		at.twin().problem("%s is empty; write the secret into it", s.File())
+	} else if err != nil {
+		at.twin().problem("%s %v", s.File(), err)
+	}
+}
+
+// fits reports a secret, read without a problem, that has a character which kind
+// gives a name to.
+func (l *loader) fits(s Secret, at place, kind func(r rune, size int) string, advice string) {
+	if !s.IsSet() || at.reported() {
+		return
+	}
+	text, err := s.Reveal()
+	if err != nil {
+		return
+	}
+	if s.File() != "" {
+		at = at.twin()
+	}
+	if err := firstOdd(text, kind); err != nil {
+		at.problem("%v%s", err, advice)
 	}
 }
 
@@ -252,6 +279,7 @@ func (l *loader) connector(c *Connector, at place) {
 	}
 	l.credential(c, at)
 	pace(c, at)
+	startFrom(c, at.sub("start_from"))
 	within(at.sub("rate_limit.share"), c.RateLimit.Share, 1e-9, 1, "a number above 0, up to 1")
 	if size := at.sub("page_size"); c.PageSize != 0 || size.given() && !size.reported() {
 		within(size, c.PageSize, 1, 1000, "auto, or 1 to 1000")
@@ -259,28 +287,16 @@ func (l *loader) connector(c *Connector, at place) {
 }
 
 // credential reports what cannot travel in OneLogin's Authorization header,
-// "client_id:<id>, client_secret:<secret>". It never quotes the secret.
+// "client_id:<id>, client_secret:<secret>". It quotes neither: they are easily
+// mistaken for each other.
 func (l *loader) credential(c *Connector, at place) {
-	const text = "holds a character that no OneLogin credential has (white space, comma or outside ASCII); copy it again from OneLogin"
+	const advice = ", which no OneLogin credential has; copy it again from OneLogin"
 	id, secret := at.sub("client_id"), at.sub("client_secret")
-	if !plainToken(c.ClientID) && !id.reported() {
-		id.problem("%s %s", id.quote(c.ClientID), text)
+	if err := firstOdd(c.ClientID, credentialKind); err != nil && !id.reported() {
+		id.problem("%v%s", err, advice)
 	}
 	l.secret(c.ClientSecret, true, secret)
-	if !c.ClientSecret.IsSet() || secret.reported() {
-		return
-	}
-	if v, err := c.ClientSecret.Reveal(); err == nil && !plainToken(v) {
-		if c.ClientSecret.File() != "" {
-			secret = secret.twin()
-		}
-		secret.problem("%s", text)
-	}
-}
-
-// plainToken tells whether all of s is printable ASCII but space and comma.
-func plainToken(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == ',' })
+	l.fits(c.ClientSecret, secret, credentialKind, advice)
 }
 
 func pace(c *Connector, at place) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -113,6 +114,9 @@ func (f *follower) look(ctx context.Context, asked bool) {
 		}
 		sum = now
 	}
+	if !asked && sum == f.sum {
+		return // a file that was there for a moment only
+	}
 	f.read(sum)
 }
 
@@ -179,7 +183,18 @@ func (f *follower) read(sum [32]byte) {
 			log.Warn().Strs("settings", names).Msg("these settings have changed and are not in use: restart to take them over")
 		}
 	}
+	Warn(log, f.last, cfg)
 	f.last = cfg
+}
+
+// Warn logs what is not wrong in a configuration and yet hardly meant, as far as
+// it was not in the one before, which may be nil.
+func Warn(log zerolog.Logger, before, cfg *config.Config) {
+	for _, p := range cfg.Warnings {
+		if before == nil || !slices.Contains(before.Warnings, p) {
+			log.Warn().Func(place(p)).Str("reason", p.Message).Msg("something in the configuration is hardly meant")
+		}
+	}
 }
 
 func (f *follower) refuse(err error) {

@@ -253,3 +253,20 @@ func TestReloadSecretAlone(t *testing.T) {
 		t.Error("the connector was built anew")
 	}
 }
+
+// A file that is taken for a connector's by its author only is warned of when
+// it appears, once.
+func TestReloadWarns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, tenants(1, "acme"))
+	in := w.start("one")
+	w.awaitAll("acme")
+	w.write(w.path("connectors", "globex.yaml.txt"), "name: globex\n")
+	warned := func() int { return len(in.log.with("hardly meant", "globex.yaml.txt", "is passed over")) }
+	w.await("the warning", func() bool { return warned() == 1 })
+	w.connector("acme", "page_size: 10")
+	w.await("the change", func() bool { return len(in.log.with("configuration taken over", `"changed":1`)) == 1 })
+	if n := warned(); n != 1 {
+		t.Errorf("%d warnings, want 1", n)
+	}
+}
