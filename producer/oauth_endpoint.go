@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"onelogin-kafka/producer/wire"
 )
 
 // Bounds on what a token endpoint can do to us.
@@ -213,21 +215,13 @@ func (e *EndpointToken) request(ctx context.Context) (token string, life time.Du
 	return decodeBearer(body)
 }
 
-// shown returns err if it says nothing that the endpoint sent: net/http quotes
-// what it cannot read.
+// shown returns err if it says nothing that the endpoint sent, or that it was
+// sent: net/http quotes what it cannot read.
 func shown(err error) error {
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return err
+	if err = wire.Shown(err); errors.Is(err, wire.ErrNotShown) {
+		return errNoHTTP
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return err
-	}
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF} {
-		if errors.Is(err, known) {
-			return err
-		}
-	}
-	return errNoHTTP
+	return err
 }
 
 func newTokenTransport() *http.Transport {

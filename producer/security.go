@@ -3,14 +3,15 @@ package producer
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/xdg-go/scram"
 )
 
 // The SASL mechanisms.
@@ -32,7 +33,7 @@ type Security struct {
 	Mechanism string
 	Username  string
 	// Password is read for each new connection, so that a rotated one needs no
-	// restart.
+	// restart. Its error must not hold it.
 	Password func() (string, error)
 	// Tokens are those of OAUTHBEARER, which needs no user name or password.
 	Tokens BearerToken
@@ -56,16 +57,48 @@ func (s *Security) TLS() (*tls.Config, error) {
 		}
 	}
 	if s.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
-		if _, missing := errors.AsType[*fs.PathError](err); missing {
+		pair, err := s.clientCertificate()
+		if err != nil {
 			return nil, fmt.Errorf("reading kafka.tls.cert_file and key_file: %w", err)
-		}
-		if err != nil { // the cause can quote a file, and a key can be in the wrong one
-			return nil, fmt.Errorf("reading kafka.tls.cert_file and key_file: %s and %s are no pair of a certificate and its key in PEM form", s.CertFile, s.KeyFile)
 		}
 		cfg.Certificates = []tls.Certificate{pair}
 	}
 	return cfg, nil
+}
+
+// clientCertificate reads the client's certificate and key. What the library
+// says of them is not passed on: it can quote a file, and a key can be in the
+// wrong one.
+func (s *Security) clientCertificate() (tls.Certificate, error) {
+	cert, err := os.ReadFile(s.CertFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := os.ReadFile(s.KeyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	switch {
+	case err == nil:
+		return pair, nil
+	case encryptedKey(key):
+		return tls.Certificate{}, fmt.Errorf("%s is encrypted, and nobody is there to type its password", s.KeyFile)
+	}
+	return tls.Certificate{}, fmt.Errorf("%s and %s are no pair of a certificate and its key in PEM form", s.CertFile, s.KeyFile)
+}
+
+// encryptedKey tells whether the first private key in a file is encrypted.
+func encryptedKey(content []byte) bool {
+	for {
+		var block *pem.Block
+		if block, content = pem.Decode(content); block == nil {
+			return false
+		}
+		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+			return block.Type == "ENCRYPTED PRIVATE KEY" || strings.HasSuffix(block.Headers["Proc-Type"], ",ENCRYPTED")
+		}
+	}
 }
 
 // ErrInsecure is returned (wrapped) for a mechanism that sends a secret in the
@@ -89,9 +122,9 @@ func (s *Security) SASL() (sasl.Mechanism, error) {
 	case MechanismPlain:
 		return plain.Mechanism{Username: s.Username, Password: password}, nil
 	case MechanismScramSHA256:
-		return scram.Mechanism(scram.SHA256, s.Username, password)
+		return newScram(s.Mechanism, scram.SHA256, s.Username, password)
 	case MechanismScramSHA512:
-		return scram.Mechanism(scram.SHA512, s.Username, password)
+		return newScram(s.Mechanism, scram.SHA512, s.Username, password)
 	}
 	return nil, fmt.Errorf("SASL mechanism %q is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER", s.Mechanism)
 }

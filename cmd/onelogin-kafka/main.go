@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
@@ -41,6 +42,9 @@ func usage(err error) error {
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	// net/http writes into the standard logger, e.g. what a server sends without
+	// having been asked, which may be a token.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return runContext(ctx, args, stdout, stderr)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"onelogin-kafka/internal/config"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
@@ -71,15 +73,14 @@ func newSimulate() *cobra.Command {
 
 func readSimulation(path string) (simulator.Config, error) {
 	var conf simulator.Config
-	f, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return conf, fmt.Errorf("reading the simulation: %w", err)
 	}
-	defer f.Close()
-	d := yaml.NewDecoder(f)
+	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&conf); err != nil && !errors.Is(err, io.EOF) {
-		return conf, fmt.Errorf("reading the simulation %s: %w", path, err)
+		return conf, fmt.Errorf("reading the simulation %s: %w", path, config.YAMLError(err, text))
 	}
 	return conf, nil
 }

@@ -18,7 +18,7 @@ func parseYAML(data []byte) (*yaml.Node, error) {
 	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
-		return nil, yamlError(err, data)
+		return nil, YAMLError(err, data)
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("more than one document; keep the first and remove the --- line")
@@ -26,11 +26,15 @@ func parseYAML(data []byte) (*yaml.Node, error) {
 	return root.Content[0], nil
 }
 
-// yamlError says what is wrong with data. The parser was handed every secret in
-// the file and quotes some of it, e.g. the name of an anchor, which an unquoted
-// secret that begins with * is taken for. So its own words go no further unless
-// they are known to quote nothing.
-func yamlError(err error, data []byte) error {
+// YAMLError says what is wrong with data, of which the YAML library said err. The
+// library was handed every secret in a file and quotes some of it: a value of
+// another type, or the name of an anchor, which an unquoted secret that begins
+// with * is taken for. So its own words go no further unless they are known to
+// quote nothing.
+func YAMLError(err error, data []byte) error {
+	if typed, ok := errors.AsType[*yaml.TypeError](err); ok {
+		return typeError(typed)
+	}
 	if line, column, kind := unreadable(data); kind != "" {
 		return fmt.Errorf("line %d: %s in column %d; write it as an escape in double quotes, or leave it out", line, kind, column)
 	}
@@ -50,6 +54,18 @@ func yamlError(err error, data []byte) error {
 		return errors.New(where + "unknown anchor; put a value that begins with * in quotes")
 	}
 	return errors.New(where + "it cannot be read")
+}
+
+// typeError is one line for all that does not fit what data is read into.
+func typeError(err *yaml.TypeError) error {
+	var lines []string
+	for _, e := range err.Errors {
+		where, _, _ := strings.Cut(e, ": ")
+		if number, ok := strings.CutPrefix(where, "line "); ok && isNumber(number) {
+			lines = append(lines, number)
+		}
+	}
+	return fmt.Errorf("a key that is not known or given twice, or a value of another kind, in line %s", strings.Join(lines, ", "))
 }
 
 func isNumber(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }

@@ -7,12 +7,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,7 +54,8 @@ type Options struct {
 	Listen            string
 	CertFile, KeyFile string
 	// Token, if not nil, returns what callers must present as
-	// "Authorization: Bearer <token>", all but /healthz and /readyz.
+	// "Authorization: Bearer <token>", all but /healthz and /readyz. Its error
+	// must not hold it.
 	Token func() (string, error)
 
 	Registry   prometheus.Gatherer
@@ -66,15 +72,30 @@ type Options struct {
 type Server struct {
 	opts     Options
 	listener net.Listener
+	tls      *tls.Config // nil for plain HTTP
 }
 
-// Listen opens the listener, so that a taken port is an error at the start.
+// errPair says no more than it does: what the library says of a certificate and
+// a key can quote their files.
+var errPair = errors.New("reading http.tls: cert_file and key_file cannot be read, or are no pair of a certificate and its key in PEM form")
+
+// Listen opens the listener, so that a taken port and a certificate that cannot
+// be used are errors at the start.
 func Listen(opts Options) (*Server, error) {
+	s := &Server{opts: opts}
+	if opts.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(opts.CertFile, opts.KeyFile)
+		if err != nil {
+			return nil, errPair
+		}
+		s.tls = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	}
 	l, err := net.Listen("tcp", opts.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listening on http.listen: %w", err)
 	}
-	return &Server{opts: opts, listener: l}, nil
+	s.listener = l
+	return s, nil
 }
 
 // Addr is the address listened on.
@@ -89,6 +110,10 @@ func (s *Server) Serve(ctx context.Context) error {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		TLSConfig:         s.tls,
+		// It was handed a private key and every caller's token. Nothing that it
+		// says of its own is about more than one connection.
+		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	stop := context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -99,8 +124,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	})
 	defer stop()
 	var err error
-	if s.opts.CertFile != "" {
-		err = srv.ServeTLS(s.listener, s.opts.CertFile, s.opts.KeyFile)
+	if s.tls != nil {
+		err = srv.ServeTLS(s.listener, "", "")
 	} else {
 		err = srv.Serve(s.listener)
 	}
@@ -110,47 +135,100 @@ func (s *Server) Serve(ctx context.Context) error {
 	return fmt.Errorf("serving HTTP: %w", err)
 }
 
+// route is a path of the console and what answers it.
+type route struct {
+	pattern string
+	open    bool // without the token
+	handler http.Handler
+}
+
+// Patterns lists what the console answers, as net/http writes patterns:
+// "METHOD /path/{name}".
+func Patterns() []string {
+	o := &Options{Registry: prometheus.NewRegistry()}
+	var all []string
+	for _, r := range o.routes() {
+		all = append(all, r.pattern)
+	}
+	return all
+}
+
+func (o *Options) routes() []route {
+	return []route{
+		{"GET /healthz", true, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })},
+		{"GET /readyz", true, http.HandlerFunc(o.ready)},
+		{"GET /metrics", false, promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})},
+		{"GET /api/v1/connectors", false, http.HandlerFunc(o.connectors)},
+		{"GET /api/v1/connectors/{name}", false, http.HandlerFunc(o.connector)},
+		{"POST /api/v1/connectors/{name}/check", false, http.HandlerFunc(o.check)},
+		{"GET /api/v1/shards", false, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Shards()) })},
+	}
+}
+
 // Handler answers the console's requests.
 func Handler(opts Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := opts.Ready(); err != nil {
-			text(w, http.StatusServiceUnavailable, err.Error())
-			return
+	for _, r := range opts.routes() {
+		if !r.open {
+			r.handler = opts.guard(r.handler)
 		}
-		text(w, http.StatusOK, "ready")
-	})
-	guarded := func(pattern string, h http.Handler) { mux.Handle(pattern, guard(opts.Token, h)) }
-	guarded("GET /metrics", promhttp.HandlerFor(opts.Registry, promhttp.HandlerOpts{}))
-	guarded("GET /api/v1/connectors", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		list := []json.RawMessage{}
-		for _, c := range opts.Connectors() {
-			list = append(list, c.Marshal())
-		}
-		answer(w, list)
-	}))
-	guarded("GET /api/v1/connectors/{name}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, c := range opts.Connectors() {
-			if c.Connector == r.PathValue("name") {
-				answer(w, json.RawMessage(c.Marshal()))
-				return
-			}
-		}
-		text(w, http.StatusNotFound, "no such connector on this instance")
-	}))
-	guarded("GET /api/v1/shards", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, opts.Shards()) }))
-	if opts.Check != nil {
-		guarded("POST /api/v1/connectors/{name}/check", http.HandlerFunc(opts.check))
+		mux.Handle(r.pattern, r.handler)
 	}
 	// A page of another origin must not make a browser send a POST.
-	return http.NewCrossOriginProtection().Handler(mux)
+	return opts.recovering(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// recovering tells of a panic, which net/http would print as it is.
+func (o *Options) recovering(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v)
+			default:
+				o.Log.Error().Str("type", fmt.Sprintf("%T", v)).Str("stack", string(debug.Stack())).Msg("a request to the console ended in a panic")
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (o *Options) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := o.Ready(); err != nil {
+		text(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	text(w, http.StatusOK, "ready")
+}
+
+func (o *Options) connectors(w http.ResponseWriter, _ *http.Request) {
+	list := []json.RawMessage{}
+	for _, c := range o.Connectors() {
+		list = append(list, c.Marshal())
+	}
+	answer(w, list)
+}
+
+func (o *Options) connector(w http.ResponseWriter, r *http.Request) {
+	for _, c := range o.Connectors() {
+		if c.Connector == r.PathValue("name") {
+			answer(w, json.RawMessage(c.Marshal()))
+			return
+		}
+	}
+	text(w, http.StatusNotFound, "no such connector on this instance")
 }
 
 // checkTimeout leaves time to answer within the server's own.
 const checkTimeout = 25 * time.Second
 
 func (o *Options) check(w http.ResponseWriter, r *http.Request) {
+	if o.Check == nil {
+		http.NotFound(w, r)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
 	result, ok := o.Check(ctx, r.PathValue("name"))
@@ -176,12 +254,17 @@ func answer(w http.ResponseWriter, v any) {
 
 // guard asks for the token. It is read for each request, so that a rotated file
 // needs no restart.
-func guard(token func() (string, error), h http.Handler) http.Handler {
-	if token == nil {
+func (o *Options) guard(h http.Handler) http.Handler {
+	if o.Token == nil {
 		return h
 	}
+	var unread atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		want, err := token()
+		want, err := o.Token()
+		// Once, not for each request of whoever asks.
+		if was := unread.Swap(err != nil); err != nil && !was {
+			o.Log.Error().Err(err).Msg("the console's token cannot be read: nobody is let in")
+		}
 		got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		// Hashed first, so that the time taken tells nothing of the length.
 		g, h2 := sha256.Sum256([]byte(got)), sha256.Sum256([]byte(want))

@@ -64,6 +64,8 @@ func (k *Kafka) reachable(ctx context.Context) (string, *Failure) {
 	switch {
 	case errors.Is(err, wire.ErrAuthentication):
 		return "", &Failure{Message: "Kafka refused the credentials", Advice: "Check kafka.sasl.mechanism, username and password_file."}
+	case errors.Is(err, wire.ErrCredentials):
+		return "", &Failure{Message: "Kafka was not asked: " + oneLine(err), Advice: "Check the files that kafka.tls and kafka.sasl name."}
 	case err != nil:
 		return "", &Failure{Message: "Kafka cannot be reached: " + oneLine(err), Advice: "Check kafka.brokers, kafka.tls and the network."}
 	}

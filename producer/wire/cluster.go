@@ -30,7 +30,8 @@ type Config struct {
 	// text. An empty ServerName stands for the broker's own host name.
 	TLS func() (*tls.Config, error)
 	// SASL, if not nil, is asked for the mechanism at each new connection, so
-	// that a rotated password needs no restart.
+	// that a rotated password needs no restart. Its errors, and those of the
+	// mechanism, are passed on and must hold no secret.
 	SASL func() (sasl.Mechanism, error)
 	// Dial replaces the network; nil = net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -78,6 +78,9 @@ func (c *Config) dial(ctx context.Context, addr string) (*conn, error) {
 		tc := tls.Client(nc, cfg)
 		if err := tc.HandshakeContext(ctx); err != nil {
 			nc.Close()
+			if len(cfg.Certificates) > 0 { // a private key was in use
+				err = Shown(err)
+			}
 			return nil, fmt.Errorf("securing the connection: %w", err)
 		}
 		nc = tc
@@ -115,7 +118,7 @@ func (cn *conn) authenticate(ctx context.Context, c *Config) error {
 		return fmt.Errorf("negotiating SASL: %w", err)
 	}
 	if r := hs.(*saslhandshake.Response); r.ErrorCode != 0 {
-		return fmt.Errorf("negotiating SASL: %w: mechanism %s is not offered, the broker has %v", ErrAuthentication, mechanism.Name(), r.Mechanisms)
+		return fmt.Errorf("negotiating SASL: %w: mechanism %s is not offered, the broker has %q", ErrAuthentication, mechanism.Name(), r.Mechanisms)
 	}
 	host, _, _ := net.SplitHostPort(cn.RemoteAddr().String())
 	state, answer, err := mechanism.Start(sasl.WithMetadata(ctx, &sasl.Metadata{Host: host}))
@@ -125,6 +128,9 @@ func (cn *conn) authenticate(ctx context.Context, c *Config) error {
 	for done := false; !done; {
 		sent := time.Now()
 		m, err := cn.exchange(ctx, c.DialTimeout, &saslauthenticate.Request{AuthBytes: answer})
+		if errors.Is(err, ErrMalformed) {
+			err = ErrMalformed // the answer to a password may hold it
+		}
 		if err != nil {
 			return fmt.Errorf("authenticating: %w", err)
 		}
@@ -216,7 +222,7 @@ func (cn *conn) exchange(ctx context.Context, timeout time.Duration, m protocol.
 	cn.nextID++
 	var frame bytes.Buffer
 	if err := protocol.WriteRequest(&frame, v, cn.nextID, cn.clientID, m); err != nil {
-		return nil, fmt.Errorf("encoding %s: %w", key, err)
+		return nil, fmt.Errorf("encoding %s: %w", key, Shown(err))
 	}
 	answer, err := cn.roundTrip(ctx, timeout, frame.Bytes())
 	if err != nil {
@@ -253,11 +259,11 @@ func (cn *conn) roundTrip(ctx context.Context, timeout time.Duration, frame []by
 
 func (cn *conn) transfer(frame []byte) ([]byte, error) {
 	if _, err := cn.Write(frame); err != nil {
-		return nil, fmt.Errorf("sending: %w", err)
+		return nil, fmt.Errorf("sending: %w", Shown(err))
 	}
 	var head [8]byte
 	if _, err := io.ReadFull(cn, head[:]); err != nil {
-		return nil, fmt.Errorf("awaiting the answer: %w", err)
+		return nil, fmt.Errorf("awaiting the answer: %w", Shown(err))
 	}
 	size := binary.BigEndian.Uint32(head[:])
 	if size < 4 || size > maxAnswer {
@@ -269,7 +275,7 @@ func (cn *conn) transfer(frame []byte) ([]byte, error) {
 	answer := make([]byte, 4+size)
 	copy(answer, head[:])
 	if _, err := io.ReadFull(cn, answer[8:]); err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
+		return nil, fmt.Errorf("reading the answer: %w", Shown(err))
 	}
 	return answer, nil
 }

@@ -90,14 +90,15 @@ func loopback(host string) bool {
 }
 
 // checkCredential refuses what cannot travel in OneLogin's Authorization header
-// "client_id:<id>, client_secret:<secret>".
+// "client_id:<id>, client_secret:<secret>". The error says where it is, and not
+// what.
 func checkCredential(what, v string) error {
 	if v == "" {
 		return fmt.Errorf("%s is empty", what)
 	}
 	for i := range len(v) {
 		if c := v[i]; c <= ' ' || c >= 0x7f || c == ',' {
-			return fmt.Errorf("%s holds a character that no OneLogin credential has (white space, comma or outside ASCII)", what)
+			return fmt.Errorf("%s holds white space, a comma or something outside ASCII at position %d, which no OneLogin credential has", what, i+1)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -254,6 +255,7 @@ var (
 	errBrokenBody  = errors.New("the answer breaks off or cannot be decompressed")
 	errBrokenLink  = errors.New("the connection broke")
 	errHeaderSlow  = errors.New("no answer in time")
+	errNotShown    = errors.New("the reason is not shown, since its text may hold a secret")
 )
 
 // transportFailure says what it means that no whole answer came. Errors of
@@ -274,8 +276,10 @@ func transportFailure(stage string, err error) *source.APIError {
 		e.Advice = adviceConfiguration
 	case errors.As(err, &tooLarge):
 		setUnreadable(e, msgReading, tooLarge)
-	case errors.Is(err, errEncoding), errors.Is(err, errContentType):
-		setUnreadable(e, msgReading, err)
+	case errors.Is(err, errEncoding):
+		setUnreadable(e, msgReading, errEncoding)
+	case errors.Is(err, errContentType):
+		setUnreadable(e, msgReading, errContentType)
 	case errors.As(err, &slow):
 		setTimeout(e, slow)
 	case errors.As(err, &op) && op.Op == "dial":
@@ -298,6 +302,10 @@ func harmless(err error) error {
 	var (
 		op   *net.OpError
 		dns  *net.DNSError
+		addr *net.AddrError
+		sys  *os.SyscallError
+		slow interface{ Timeout() bool }
+		no   syscall.Errno
 		cert *tls.CertificateVerificationError
 		host x509.HostnameError
 		auth x509.UnknownAuthorityError
@@ -306,7 +314,7 @@ func harmless(err error) error {
 	)
 	switch {
 	case errors.As(err, &op):
-		return errors.New(op.Error())
+		return harmlessOp(op)
 	case errors.As(err, &dns):
 		return errors.New(dns.Error())
 	case errors.As(err, &cert):
@@ -319,10 +327,33 @@ func harmless(err error) error {
 		return errors.New(rec.Error())
 	case errors.As(err, &alrt):
 		return errors.New(alrt.Error())
+	case errors.As(err, &sys):
+		return errors.New(sys.Error())
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
 		return errBrokenLink
+	case errors.As(err, &no):
+		return errors.New(no.Error())
+	case errors.As(err, &addr):
+		return errors.New(addr.Error())
+	case errors.As(err, &slow) && slow.Timeout():
+		return errHeaderSlow
 	default:
 		return errNotHTTP
 	}
+}
+
+// harmlessOp is harmless for an operation of the network's, which wraps what a
+// proxy says just as what the network does. An alert of TLS has a type of its
+// own that nobody can name.
+func harmlessOp(op *net.OpError) error {
+	if op.Op == "remote error" || op.Op == "local error" {
+		return errors.New(op.Error())
+	}
+	inner := harmless(op.Err)
+	if errors.Is(inner, errNotHTTP) {
+		inner = errNotShown
+	}
+	shown := &net.OpError{Op: op.Op, Net: op.Net, Source: op.Source, Addr: op.Addr, Err: inner}
+	return errors.New(shown.Error())
 }
