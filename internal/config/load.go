@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // maxFile is the most bytes of a configuration file or a certificate.
@@ -104,8 +105,12 @@ func (l *loader) read(path string, limit int64) ([]byte, error) {
 	return content, err
 }
 
-// reason says why a file cannot be read, and what to do.
+// reason says why a file cannot be read, and what to do. A path with an @ is not
+// shown: it may be a URL with a password.
 func reason(path string, err error) string {
+	if strings.Contains(path, "@") {
+		path = "the file that it names"
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return path + " does not exist; create it or correct the path"
 	}
