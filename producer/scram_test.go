@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 )
 
@@ -90,5 +93,30 @@ func TestScramAnswers(t *testing.T) {
 		if !errors.Is(err, tt.want) || done || strings.Contains(err.Error(), secretWord) {
 			t.Errorf("%s: got %v, %v, want %v", name, done, err, tt.want)
 		}
+	}
+}
+
+// TestScramOnKafka: a user made as Kafka's own tools make one, with a password
+// that SASLprep would refuse or change, can log in.
+func TestScramOnKafka(t *testing.T) {
+	t.Parallel()
+	k := kafkatest.Shared(t, guarded)
+	c, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for mechanism, scram := range map[string]kadm.ScramMechanism{MechanismScramSHA256: kadm.ScramSha256, MechanismScramSHA512: kadm.ScramSha512} {
+		const password = "①\u05d0x\u00a0%s\"'密"
+		user := named(t, strings.ToLower(mechanism))
+		res, err := kadm.NewClient(c).AlterUserSCRAMs(patient(t), nil, []kadm.UpsertSCRAM{{User: user, Mechanism: scram, Iterations: 4096, Password: password}})
+		if err != nil || res.Error() != nil {
+			t.Fatal(err, res.Error())
+		}
+		s := &Security{UseTLS: true, CAFile: k.CAFile(), Mechanism: mechanism, Username: user, Password: func() (string, error) { return password, nil }}
+		cluster := wire.Open(secure(s, k.BrokersSASL()))
+		defer cluster.Close()
+		// A new user is not known to the broker at once.
+		waitFor(t, mechanism+" to be let in", func() bool { _, err := cluster.Metadata(patient(t)); return err == nil })
 	}
 }

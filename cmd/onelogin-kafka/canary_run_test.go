@@ -238,6 +238,7 @@ func (s *stage) play() {
 	s.set(ugly, s.paths...)
 	s.commands()
 	run := startProcess(t, nil, "run", "--config", s.config)
+	t.Cleanup(func() { s.secrets.find(t, "run", run.all()) })
 	s.await(run, "readiness", func() bool { return s.ready(run) == http.StatusOK })
 	s.await(run, "events", func() bool {
 		return strings.Contains(s.ask(run, "GET /metrics", true), `onelogin_events_total{connector="acme"} 1`)
@@ -258,7 +259,6 @@ func (s *stage) play() {
 	if code := run.end(); code != exitOK {
 		t.Errorf("run: got exit %d", code)
 	}
-	s.secrets.find(t, "run", run.all())
 	for _, sign := range []string{`"level":"debug"`, `"level":"warn"`, `"level":"error"`, "Authentication", "Configuration Error", "the console's token cannot be read"} {
 		if !strings.Contains(run.errs.String(), sign) {
 			t.Errorf("the log has no %s: it is not the log that was to be looked through", sign)

@@ -25,34 +25,41 @@ func FuzzLoad(f *testing.F) {
 		f.Add(text)
 	}
 	f.Add([]byte(minimal))
-	path := filepath.Join(f.TempDir(), "config.yaml")
+	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cfg, err := config.Load(path, lookup)
-		sum, sumErr := config.Checksum(path, lookup)
-		if sumErr != nil {
-			t.Fatal(sumErr)
-		}
-		if err != nil {
-			problems, ok := errors.AsType[config.Problems](err)
-			if !ok || len(problems) == 0 || cfg != nil {
-				t.Fatalf("got config %v and error %v", cfg, err)
-			}
-			if strings.Contains(err.Error(), canary) && !strings.Contains(string(text), canary) {
-				t.Fatalf("the error shows the environment's secret: %v", err)
-			}
-			return
-		}
-		if sum != cfg.Sum {
-			t.Fatal("the checksum differs though nothing changed")
-		}
-		for _, c := range cfg.Connectors {
-			if !schemas.ValidConnector(c.Name) || c.Domain == "" || c.ClientID == "" || !c.ClientSecret.IsSet() ||
-				c.Poll.Min <= 0 || c.Poll.Min > c.Poll.Max || math.IsNaN(c.RateLimit.Share) || c.PageSize < 0 {
-				t.Fatalf("not valid, but loaded: %+v", c)
-			}
+		for _, name := range []string{"config.yaml", "config.json"} {
+			load(t, filepath.Join(dir, name), text)
 		}
 	})
+}
+
+// load loads text and holds what comes of it to what is promised.
+func load(t *testing.T, path string, text []byte) {
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path, lookup)
+	sum, sumErr := config.Checksum(path, lookup)
+	if sumErr != nil {
+		t.Fatal(sumErr)
+	}
+	if err != nil {
+		problems, ok := errors.AsType[config.Problems](err)
+		if !ok || len(problems) == 0 || cfg != nil {
+			t.Fatalf("got config %v and error %v", cfg, err)
+		}
+		if strings.Contains(err.Error(), canary) && !strings.Contains(string(text), canary) {
+			t.Fatalf("the error shows the environment's secret: %v", err)
+		}
+		return
+	}
+	if sum != cfg.Sum {
+		t.Fatal("the checksum differs though nothing changed")
+	}
+	for _, c := range cfg.Connectors {
+		if !schemas.ValidConnector(c.Name) || c.Domain == "" || c.ClientID == "" || !c.ClientSecret.IsSet() ||
+			c.Poll.Min <= 0 || c.Poll.Min > c.Poll.Max || math.IsNaN(c.RateLimit.Share) || c.PageSize < 0 {
+			t.Fatalf("not valid, but loaded: %+v", c)
+		}
+	}
 }
