@@ -239,8 +239,8 @@ func TestConfigurationShowsNoSecret(t *testing.T) {
 					refused++
 				}
 				for _, args := range commands {
-					code, out, errs := runCommand(t, append(slices.Clone(args), "--config", file)...)
-					s.find(t, where+": "+strings.Join(args, " "), out+errs)
+					code, said := drive(t, append(slices.Clone(args), "--config", file)...)
+					s.find(t, where+": "+strings.Join(args, " "), said)
 					if want := map[bool]int{true: exitOK, false: exitUsage}[err == nil]; code != want {
 						t.Errorf("%s: %q: got exit %d, want %d", where, args, code, want)
 					}
@@ -286,10 +286,10 @@ func TestEnvironmentShowsNoSecret(t *testing.T) {
 				says = "is no broker"
 			}
 			for _, args := range refusing[:2] {
-				code, out, errs := runCommand(t, args...)
-				s.find(t, f.name+" in "+name, out+errs)
-				if (code == exitOK) != (says == "") || !strings.Contains(out+errs, says) {
-					t.Errorf("%s in %s: got exit %d and %q, want %q", f.name, name, code, out+errs, says)
+				code, said := drive(t, args...)
+				s.find(t, f.name+" in "+name, said)
+				if (code == exitOK) != (says == "") || !strings.Contains(said, says) {
+					t.Errorf("%s in %s: got exit %d and %q, want %q", f.name, name, code, said, says)
 				}
 			}
 		}
@@ -318,8 +318,8 @@ func TestNoValueShowsAPassword(t *testing.T) {
 			}
 			file := write(t, "c.yaml", string(text))
 			for _, args := range refusing[:2] {
-				_, out, errs := runCommand(t, append(slices.Clone(args), "--config", file)...)
-				s.find(t, l.path+": "+value, out+errs)
+				_, said := drive(t, append(slices.Clone(args), "--config", file)...)
+				s.find(t, l.path+": "+value, said)
 				tried++
 			}
 		}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"io"
 	"math/big"
@@ -43,10 +45,14 @@ type process struct {
 	done      chan struct{}
 }
 
-func startProcess(t *testing.T, env []string, args ...string) *process {
+// binary has the canaries look at what was built for use and not at the tests'
+// own: go test -run 'ShowsNoSecret|ShowsAPassword' -args -binary ../../bin/onelogin-kafka.
+var binary = flag.String("binary", "", "the `file` whose secrets are looked for, instead of the tests' own")
+
+func startProcess(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(os.Args[0], args...), done: make(chan struct{})}
-	p.cmd.Env = append(append(os.Environ(), asCommand+"=1"), env...)
+	p := &process{cmd: exec.Command(cmp.Or(*binary, os.Args[0]), args...), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), asCommand+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errs
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -57,6 +63,19 @@ func startProcess(t *testing.T, env []string, args ...string) *process {
 	}()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill(); <-p.done })
 	return p
+}
+
+// drive runs a command that ends by itself, in this process unless a binary was
+// named.
+func drive(t *testing.T, args ...string) (code int, said string) {
+	t.Helper()
+	if *binary == "" {
+		code, out, errs := runCommand(t, args...)
+		return code, out + errs
+	}
+	p := startProcess(t, args...)
+	<-p.done
+	return p.cmd.ProcessState.ExitCode(), p.all()
 }
 
 // end stops the process as an operator does and returns its exit code.
@@ -237,14 +256,14 @@ func (s *stage) play() {
 	ugly := func(path string) string { return ugliest(path, false) + "\n" }
 	s.set(ugly, s.paths...)
 	s.commands()
-	run := startProcess(t, nil, "run", "--config", s.config)
+	run := startProcess(t, "run", "--config", s.config)
 	t.Cleanup(func() { s.secrets.find(t, "run", run.all()) })
 	s.await(run, "readiness", func() bool { return s.ready(run) == http.StatusOK })
 	s.await(run, "events", func() bool {
 		return strings.Contains(s.ask(run, "GET /metrics", true), `onelogin_events_total{connector="acme"} 1`)
 	})
 	s.pages(run, "right")
-	tail := startProcess(t, nil, "tail", "--config", s.config, "--from", "earliest")
+	tail := startProcess(t, "tail", "--config", s.config, "--from", "earliest")
 	s.await(tail, "events", func() bool { return strings.Count(tail.out.String(), "\n") > 20 })
 	tail.end()
 	s.secrets.find(t, "tail", tail.all())
@@ -293,7 +312,7 @@ func (s *stage) openOneLogin() (base string) {
 	}
 	handler := s.secrets.tapped(s.sim)
 	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if got := r.Header.Get("User-Agent"); got != build.UserAgent() {
+		if got := r.Header.Get("User-Agent"); got != build.UserAgent() && *binary == "" {
 			t.Errorf("got User-Agent %q, want %q", got, build.UserAgent())
 		}
 		if r.URL.Path == "/kafka-token" {
@@ -462,7 +481,7 @@ func (s *stage) pages(p *process, when string) {
 func (s *stage) commands() {
 	s.t.Helper()
 	for _, args := range [][]string{{"check"}, {"check", "--json"}, {"config", "check"}, {"config", "check", "--json"}} {
-		p := startProcess(s.t, nil, append(args, "--config", s.config)...)
+		p := startProcess(s.t, append(args, "--config", s.config)...)
 		<-p.done
 		s.secrets.find(s.t, strings.Join(args, " "), p.all())
 		if code := p.cmd.ProcessState.ExitCode(); code != exitOK {
@@ -485,14 +504,14 @@ func (s *stage) wrong(run *process) {
 		})
 		s.pages(run, "wrong")
 		for _, args := range [][]string{{"check"}, {"check", "--json"}} {
-			p := startProcess(t, nil, append(args, "--config", s.config)...)
+			p := startProcess(t, append(args, "--config", s.config)...)
 			<-p.done
 			s.secrets.find(t, strings.Join(args, " ")+" with wrong secrets", p.all())
 			if code := p.cmd.ProcessState.ExitCode(); code != 2 {
 				t.Errorf("%q with wrong secrets: got exit %d\n%s", args, code, p.all())
 			}
 		}
-		tail := startProcess(t, nil, "tail", "--config", s.config)
+		tail := startProcess(t, "tail", "--config", s.config)
 		s.await(tail, "tail's trouble", func() bool { return strings.Contains(tail.errs.String(), "cannot be reached") })
 		tail.end()
 		s.secrets.find(t, "tail with wrong secrets", tail.all())
@@ -593,7 +612,7 @@ func (s *stage) keys(run *process) {
 		s.await(run, name+" told of the brokers' key", func() bool { return strings.Contains(s.ask(run, "GET /readyz", false), bad.says) })
 		s.pages(run, "the key being "+name)
 		for _, args := range refusing {
-			p := startProcess(t, nil, append(slices.Clone(args), "--config", s.config)...)
+			p := startProcess(t, append(slices.Clone(args), "--config", s.config)...)
 			<-p.done
 			s.secrets.find(t, fmt.Sprintf("%q, the keys being %s", args, name), p.all())
 			if code := p.cmd.ProcessState.ExitCode(); code != exitUsage {
@@ -650,11 +669,11 @@ func TestEveryCommandIsDriven(t *testing.T) {
 
 	s := &secrets{all: map[string]string{}}
 	dir := t.TempDir()
-	demo := startProcess(t, nil, "demo", "--events", "300", "--rate", "10", "--data", dir, "--log-level", "trace")
+	demo := startProcess(t, "demo", "--events", "300", "--rate", "10", "--data", dir, "--log-level", "trace")
 	secret := "s1mulated-canary%s\"'"
 	conf := fmt.Sprintf("seed: 1\ntenants:\n  - {name: acme, client_secret: %q, traffic: {rate: 1}}\n", secret)
 	s.add(secret[:16], "a simulated secret")
-	simulate := startProcess(t, nil, "simulate", "--listen", "127.0.0.1:0", "--sim-config", write(t, "sim.yaml", conf), "--connectors", t.TempDir())
+	simulate := startProcess(t, "simulate", "--listen", "127.0.0.1:0", "--sim-config", write(t, "sim.yaml", conf), "--connectors", t.TempDir())
 	eventually(t, "the simulator", func() bool { return strings.Contains(simulate.out.String(), "simulated OneLogin at") })
 	simulate.end()
 	s.find(t, "simulate", simulate.all())
@@ -669,7 +688,7 @@ func TestEveryCommandIsDriven(t *testing.T) {
 			t.Errorf("simulate with %s: got exit %d", broken, code)
 		}
 	}
-	version := startProcess(t, nil, "version")
+	version := startProcess(t, "version")
 	<-version.done
 	if !strings.HasPrefix(version.all(), "onelogin-kafka ") {
 		t.Errorf("version: got %s", version.all())
