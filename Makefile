@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 KILLS ?= 1000
+WORLDS ?= 10000
 FUZZTIME ?= 30s
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -17,7 +18,8 @@ test: ## everything: formatting, vet, all tests with the race detector, on a rea
 deps: ## what the tests need besides Go
 	scripts/deps.sh
 
-soak: deps ## the kill test with KILLS kills (1000)
+soak: deps ## the kill test with KILLS kills (1000), and WORLDS random worlds in virtual time (10000)
+	SOAK_WORLDS=$(WORLDS) go test -count=1 -timeout 0 -run '^TestExactlyOnce$$' ./source
 	SOAK_KILLS=$(KILLS) go test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/proof/soak
 
 bench: deps ## the recorded measurements, into docs/benchmarks.md (half an hour, on a quiet machine)

@@ -90,5 +90,5 @@ func (s *session) prove(r *reading) error {
 	if v.holds() {
 		return nil
 	}
-	return listingError(v.err())
+	return listingError(v.err(s.ledger.through, r.oldest))
 }

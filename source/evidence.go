@@ -59,11 +59,30 @@ func (e errShown) Error() string {
 	return fmt.Sprintf("the API shows %d of %d events that are known of the time asked for", e.shown, e.known)
 }
 
-func (v *evidence) err() error {
+// errForgotten is the same where the API may not keep events that long.
+type errForgotten struct {
+	errShown
+	through, oldest time.Time
+}
+
+func (e errForgotten) Error() string {
+	return fmt.Sprintf("%v: it shows nothing from the position, %s, to %s, and may not keep events that long; after an hour this goes on from there",
+		e.errShown, e.through.Format(time.RFC3339), e.oldest.Format(time.RFC3339))
+}
+
+// Unwrap returns what it is a kind of.
+func (e errForgotten) Unwrap() error { return e.errShown }
+
+// err is why a reading is not believed. oldest is the oldest that it showed.
+func (v *evidence) err(through, oldest time.Time) error {
+	e := errShown{len(v.ids) - v.left, len(v.ids)}
+	if v.any && !slices.Contains(v.shown[:v.left], true) && oldest.After(through.Add(edge)) { // the first of them lack
+		return errForgotten{e, through, oldest}
+	}
 	if len(v.ids) == 0 {
 		return errShown{0, 1}
 	}
-	return errShown{len(v.ids) - v.left, len(v.ids)}
+	return e
 }
 
 // vanished are the ids that readings lack, by id.

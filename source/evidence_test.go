@@ -178,3 +178,31 @@ func TestSweepsThatAreRefused(t *testing.T) {
 		}
 	})
 }
+
+// A position older than the API keeps events is told as that, with the gap, and
+// goes on by itself after an hour.
+func TestAPositionOlderThanTheAPIKeeps(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		now := time.Now().UTC()
+		g.api.add(series(now.Add(-time.Hour), 1, 60, time.Minute)...)
+		g.during(time.Minute)
+		g.pause(90 * 24 * time.Hour)
+		g.api.mu.Lock()
+		g.api.events = nil
+		g.api.mu.Unlock()
+		g.api.add(series(time.Now().Add(-time.Hour), 1000, 180, time.Minute)...)
+		g.start()
+		g.pause(30 * time.Minute)
+		g.wantState(schemas.StateFailing)
+		if !strings.Contains(g.log.String(), "may not keep events that long") || !strings.Contains(g.log.String(), now.Add(-time.Minute).Format("2006-01-02")) {
+			t.Errorf("the gap is not told:\n%s", g.log)
+		}
+		g.wantPublished(60 + 90) // what is shown is published meanwhile
+		g.pause(time.Hour)
+		g.wantState(schemas.StateActive)
+		_ = g.end()
+		if time.Since(g.topic.last.Through) > 2*time.Minute {
+			t.Errorf("through is %v", g.topic.last.Through)
+		}
+	})
+}

@@ -40,10 +40,11 @@ type reading struct {
 	pages     int
 	empty     int // in a row
 	cursors   map[uint64]struct{}
-	confirmed bool // the empty page that ends it was asked for twice
-	events    int  // shown from the frontier on
-	fresh     int  // published
-	shown     int  // events, known ones too
+	confirmed bool      // the empty page that ends it was asked for twice
+	events    int       // shown from the frontier on
+	fresh     int       // published
+	shown     int       // events, known ones too
+	oldest    time.Time // created_at of those
 	malformed int
 	dead      int         // of them, new
 	ahead     []time.Time // the newest created_at that lie far ahead, at most outliers+1
@@ -60,6 +61,9 @@ func (r *reading) see(page *Page, horizon, frontier time.Time) {
 		ev := &page.Events[i]
 		r.evidence.show(ev.ID)
 		t := ev.CreatedAt
+		if r.oldest.IsZero() || t.Before(r.oldest) {
+			r.oldest = t
+		}
 		if !r.worth.to.IsZero() && t.After(r.query.Until.Add(edge)) {
 			r.overran, r.worth.to = true, time.Time{} // the API ignores until
 		}
