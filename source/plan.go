@@ -79,6 +79,9 @@ func (s *session) nextPoll() *reading {
 	}
 	r := s.newReading(since, time.Time{}, from, time.Time{}, ids)
 	r.covers = covers
+	if s.p.clock.now().Sub(s.ledger.frontier) > sliceFrom && time.Now().Before(s.noUntil) {
+		r.first = CatchUp // a backlog that is read in one
+	}
 	return r
 }
 

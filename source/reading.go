@@ -18,6 +18,9 @@ const (
 	// farAhead is how far ahead of true time an event may be created and still
 	// move the position.
 	farAhead = time.Minute
+	// confirmations is how often an empty page that is said to be the last of a
+	// sweep or a backlog is asked for again.
+	confirmations = 2
 	// outliers is how many events of a reading may lie further ahead without
 	// moving the position. More than that is not a slip, but the API's clock.
 	outliers = 10
@@ -40,7 +43,7 @@ type reading struct {
 	pages     int
 	empty     int // in a row
 	cursors   map[uint64]struct{}
-	confirmed bool      // the empty page that ends it was asked for twice
+	confirmed int       // how often the empty page that ends it was asked for again
 	events    int       // shown from the frontier on
 	fresh     int       // published
 	shown     int       // events, known ones too
@@ -120,7 +123,7 @@ var (
 //
 // What an answer leaves unsaid is taken for the end only where that hides
 // nothing that is known, and the page is not full. An end that is said of an
-// empty page is asked for twice where a sweep or a slice relies upon it.
+// empty page is asked for again where a sweep or a slice relies upon it.
 func (r *reading) next(page *Page, room int, now time.Time) (step, error) {
 	r.pages++
 	empty, asked := page.Len() == 0, r.query.Cursor
@@ -145,8 +148,8 @@ func (r *reading) next(page *Page, room int, now time.Time) (step, error) {
 		}
 		return stepOn, nil
 	case !page.Unsaid:
-		if empty && asked != "" && !r.confirmed && (page.Next != "" || !r.query.Until.IsZero()) {
-			r.confirmed = true
+		if empty && asked != "" && r.confirmed < confirmations && (page.Next != "" || r.further == Sweep || r.first == CatchUp) {
+			r.confirmed++
 			return stepAgain, nil
 		}
 		return stepEnd, nil

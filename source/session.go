@@ -145,6 +145,10 @@ func (s *session) wait(ctx context.Context) error {
 	if s.back.fetch == nil {
 		next = earlier(next, later(s.back.at, s.sweepDue))
 	}
+	woken := s.p.woken()
+	if s.front.fetch != nil {
+		woken = nil // that poll may have begun before: another follows it
+	}
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
 	select {
@@ -152,7 +156,7 @@ func (s *session) wait(ctx context.Context) error {
 		return s.arrived(ctx, &s.front)
 	case <-s.back.fetch.come():
 		return s.arrived(ctx, &s.back)
-	case <-s.p.woken():
+	case <-woken:
 		s.p.budget.Unblock()
 		s.front.retry.reset()
 		s.front.at = time.Time{}

@@ -57,8 +57,9 @@ func TestRunRefusesBadConfiguration(t *testing.T) {
 		text  string
 		parts []string
 	}{
-		"unknown key":         {broker + "nonsense: 1\n" + oneConnector, []string{"nonsense"}},
-		"missing secret file": {broker + "connectors: [{name: acme, domain: acme, client_id: id, client_secret_file: nowhere}]\n", []string{"client_secret_file", "nowhere does not exist"}},
+		"unknown key": {broker + "nonsense: 1\n" + oneConnector, []string{"nonsense"}},
+		"missing password file": {"kafka: {brokers: [\"127.0.0.1:1\"], sasl: {mechanism: SCRAM-SHA-512, username: u, password_file: nowhere}}\n" + oneConnector,
+			[]string{"password_file", "nowhere does not exist"}},
 		"one name twice": {broker + "connectors:\n- {name: acme, domain: acme, client_id: id, client_secret: a}\n- {name: acme, domain: acme, client_id: id, client_secret: b}\n",
 			[]string{`"acme" is already the name`}},
 	}
@@ -75,21 +76,91 @@ func TestRunRefusesBadConfiguration(t *testing.T) {
 	}
 }
 
-func TestRunRefusesOneConnectorInTwoFiles(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	file := write(t, "c.yaml", "kafka: {brokers: [\"127.0.0.1:1\"]}\nconnectors_dir: "+dir+"\n")
-	for _, name := range []string{"a.yaml", "b.yaml"} {
-		text := "name: acme\ndomain: acme\nclient_id: id\nclient_secret: s\n"
+// troubled is a configuration with a connector that is well and three that are
+// not: by their secret, their name and their syntax.
+func troubled(t *testing.T, p *place) (file, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	well := p.sim.Tenants()[0]
+	for name, text := range map[string]string{
+		"acme.yaml": fmt.Sprintf("name: %s\ndomain: %s\nclient_id: %s\nclient_secret: %s\nbase_url: %s\npoll: {min: 20ms, max: 200ms}\n",
+			well.Name, well.Domain, well.ClientID, well.ClientSecret, p.base),
+		"b.yaml":      "name: acme\ndomain: acme\nclient_id: id\nclient_secret: s\n",
+		"broken.yaml": "name: [",
+		"bare.yaml":   "name: bare\ndomain: bare\nclient_id: id\nclient_secret_file: nowhere\n",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	code, _, errs := runCommand(t, "run", "--config", file)
-	if code != exitUsage {
-		t.Errorf("got exit %d, want %d", code, exitUsage)
+	return write(t, "c.yaml", fmt.Sprintf("kafka: {brokers: [%s]}\ninstance: test\nhttp: {listen: \"127.0.0.1:0\"}\n"+
+		"topics: {replication_factor: 1, events: {partitions: 3}, offsets: {partitions: 3}}\nconnectors_dir: %s\n", p.broker.Addrs()[0], dir)), dir
+}
+
+// TestRunSetsConnectorsAside: what is wrong with three connectors is told by
+// every command, and keeps none but them.
+func TestRunSetsConnectorsAside(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, tenants(1, 50, 0))
+	file, dir := troubled(t, p)
+	problems := []string{
+		filepath.Join(dir, "b.yaml") + `:1: name: "acme" is already the name of the connector at ` + filepath.Join(dir, "acme.yaml"),
+		filepath.Join(dir, "bare.yaml") + ":4: client_secret_file: ",
+		filepath.Join(dir, "broken.yaml") + ": is not valid YAML: line 1",
 	}
-	oneLine(t, errs, "b.yaml", "a.yaml", `"acme"`)
+	for _, command := range [][]string{{"config", "check"}, {"run", "--strict"}} {
+		code, _, errs := runCommand(t, append(command, "--config", file)...)
+		if code != exitUsage || strings.Count(errs, "\n") != len(problems) {
+			t.Errorf("%q: got exit %d\n%s", command, code, errs)
+		}
+		for _, problem := range problems {
+			if !strings.Contains(errs, problem) {
+				t.Errorf("%q: %s is not in:\n%s", command, problem, errs)
+			}
+		}
+	}
+	code, out, _ := runCommand(t, "config", "check", "--config", file, "--json")
+	if code != exitUsage || strings.Count(out, "\n") != len(problems) || !strings.Contains(out, `"line":4,"path":"client_secret_file"`) {
+		t.Errorf("config check --json: got exit %d\n%s", code, out)
+	}
+	code, out, _ = runCommand(t, "check", "--config", file)
+	if code != len(problems) || !strings.Contains(out, "ok      acme ") {
+		t.Errorf("check: got exit %d\n%s", code, out)
+	}
+	for i, name := range []string{"b", "bare", "broken"} {
+		if line := fmt.Sprintf("FAILED  %-20s  Configuration Stage: Configuration Error: %s", name, problems[i]); !strings.Contains(out, line) {
+			t.Errorf("check: no line %s in\n%s", line, out)
+		}
+	}
+	if code, out, _ = runCommand(t, "check", "--config", file, "bare"); code != 1 || strings.Contains(out, "acme") {
+		t.Errorf("check bare: got exit %d\n%s", code, out)
+	}
+
+	c := startCommand(t, "run", "--config", file)
+	tail := startCommand(t, "tail", "--config", file, "--from", "earliest")
+	eventually(t, "the events of the one that is well", func() bool { return strings.Count(tail.out.String(), "\n") == 50 })
+	eventually(t, "all that are not failing", func() bool {
+		_, body := get(consoleOf(c) + "/metrics")
+		return strings.Count(body, `,state="FAILING"} 1`) == len(problems)
+	})
+	for _, problem := range problems {
+		_, where, _ := strings.Cut(problem, dir)
+		where, _, _ = strings.Cut(where, ": ")
+		name, line, _ := strings.Cut(where, ":")
+		if line != "" {
+			line = `"line":` + line
+		}
+		found := false
+		for text := range strings.Lines(c.errs.String()) {
+			found = found || strings.Contains(text, name) && strings.Contains(text, line) && strings.Contains(text, "set aside")
+		}
+		if !found {
+			t.Errorf("the log does not say %s:\n%s", problem, c.errs.String())
+		}
+	}
+	if code := c.end(); code != exitOK {
+		t.Errorf("got exit %d", code)
+	}
 }
 
 func TestUsageErrors(t *testing.T) {

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -41,12 +44,11 @@ func newCheck() *cobra.Command {
 			return err
 		}
 		warn(cmd, cfg)
-		connectors, err := pick(cfg, names)
-		if err != nil {
+		if err := pick(cfg, names); err != nil {
 			return usage(err)
 		}
 		p := &checkPrinter{out: cmd.OutOrStdout(), json: *asJSON}
-		if err := checkAll(cmd.Context(), cfg, connectors, p); err != nil {
+		if err := checkAll(cmd.Context(), cfg, p); err != nil {
 			return err
 		}
 		if p.failed > 0 {
@@ -57,30 +59,24 @@ func newCheck() *cobra.Command {
 	return cmd
 }
 
-// pick returns the connectors of those names in the order of the configuration;
-// all if there are no names.
-func pick(cfg *config.Config, names []string) ([]config.Connector, error) {
-	if len(names) == 0 {
-		return cfg.Connectors, nil
-	}
-	wanted := map[string]bool{}
+// pick leaves only the connectors of those names in cfg; all if there are no
+// names.
+func pick(cfg *config.Config, names []string) error {
 	for _, n := range names {
 		if !configured(cfg, n) {
-			return nil, fmt.Errorf("connector %s is not in the configuration", clean(n))
-		}
-		wanted[n] = true
-	}
-	var picked []config.Connector
-	for _, c := range cfg.Connectors {
-		if wanted[c.Name] {
-			picked = append(picked, c)
+			return fmt.Errorf("connector %s is not in the configuration", clean(n))
 		}
 	}
-	return picked, nil
+	if len(names) > 0 {
+		cfg.Connectors = slices.DeleteFunc(cfg.Connectors, func(c config.Connector) bool { return !slices.Contains(names, c.Name) })
+		cfg.SetAside = slices.DeleteFunc(cfg.SetAside, func(s config.SetAside) bool { return !slices.Contains(names, s.Name) })
+	}
+	return nil
 }
 
-func checkAll(ctx context.Context, cfg *config.Config, connectors []config.Connector, p *checkPrinter) error {
-	results := checkConnectors(ctx, connectors)
+// checkAll checks Kafka and the connectors, those last that are set aside.
+func checkAll(ctx context.Context, cfg *config.Config, p *checkPrinter) error {
+	results := checkConnectors(ctx, cfg.Connectors)
 	kafka, err := checkKafka(ctx, cfg)
 	if err != nil {
 		return err
@@ -90,6 +86,9 @@ func checkAll(ctx context.Context, cfg *config.Config, connectors []config.Conne
 	}
 	for _, r := range results {
 		p.print(<-r)
+	}
+	for _, s := range cfg.SetAside {
+		p.print(preflight.Result{Target: cmp.Or(s.Name, filepath.Base(s.Problems[0].File)), Failure: preflight.FailureOf(ctx, service.ErrorOf(s))})
 	}
 	return ctx.Err()
 }

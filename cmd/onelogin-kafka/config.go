@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +52,9 @@ func newConfig() *cobra.Command {
 	asJSON := check.Flags().Bool("json", false, "print one JSON object per problem and per warning, and one when there is no problem")
 	check.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load()
+		if err == nil && len(cfg.SetAside) > 0 {
+			err = usage(cfg.Problems())
+		}
 		if problems, ok := errors.AsType[config.Problems](err); ok && *asJSON {
 			for _, p := range problems {
 				printJSON(cmd.OutOrStdout(), problem{File: p.File, Line: p.Line, Path: p.Path, Message: p.Message})
@@ -101,11 +105,8 @@ func printJSON(out io.Writer, v any) {
 	_ = enc.Encode(v) // fails only when the reader has gone
 }
 
+// configured tells whether a connector is in the configuration, be it set aside.
 func configured(cfg *config.Config, name string) bool {
-	for i := range cfg.Connectors {
-		if cfg.Connectors[i].Name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(cfg.Connectors, func(c config.Connector) bool { return c.Name == name }) ||
+		slices.ContainsFunc(cfg.SetAside, func(s config.SetAside) bool { return s.Name == name })
 }

@@ -27,17 +27,29 @@ import (
 )
 
 func newRun() *cobra.Command {
-	cmd := &cobra.Command{Use: "run", Short: "Run the service", Args: args(cobra.NoArgs)}
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the service",
+		Long: "Run the service. A connector that is wrong in its own file, its secret or its name is set aside:\n" +
+			"it is FAILING with the reason and tried again, and the others run. What is wrong in the main file\n" +
+			"ends it with exit code 2.",
+		Args: args(cobra.NoArgs),
+	}
 	load := configFlag(cmd)
+	strict := cmd.Flags().Bool("strict", false, "set no connector aside: refuse the configuration if any of them is wrong")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := load()
 		if err != nil {
 			return err
 		}
+		if *strict && len(cfg.SetAside) > 0 {
+			return usage(cfg.Problems())
+		}
 		log := newLog(cfg.Log, cmd.ErrOrStderr())
 		service.Warn(log, nil, cfg)
 		asRead := *cfg // the embedded broker's address goes into cfg, and is no change of the file
-		return runService(cmd.Context(), cfg, log, follow(service.Origin{Path: configPath(cmd), Lookup: os.LookupEnv}, &asRead))
+		from := service.Origin{Path: configPath(cmd), Lookup: os.LookupEnv, Strict: *strict}
+		return runService(cmd.Context(), cfg, log, follow(from, &asRead))
 	}
 	return cmd
 }
@@ -104,7 +116,7 @@ func runService(ctx context.Context, cfg *config.Config, log zerolog.Logger, bes
 	if err != nil {
 		return err
 	}
-	log.Info().Str("version", build.Read().Version).Str("commit", build.Read().Commit).Str("instance", cfg.Instance).Int("connectors", len(cfg.Connectors)).
+	log.Info().Str("version", build.Read().Version).Str("commit", build.Read().Commit).Str("instance", cfg.Instance).Int("connectors", len(cfg.Connectors)).Int("set_aside", len(cfg.SetAside)).
 		Str("http", in.web.Addr().String()).Msg("starting")
 	err = in.run(ctx, beside...)
 	if err == nil {

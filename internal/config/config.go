@@ -35,9 +35,12 @@ type Config struct {
 	Compression string `yaml:"compression"`
 	HTTP        HTTP   `yaml:"http"`
 	Log         Log    `yaml:"log"`
-	// Connectors are those of the file, then those of ConnectorsDir in the
-	// order of their file names.
+	// Connectors are those that can be polled: of the file, then of
+	// ConnectorsDir in the order of their file names, then the last good
+	// versions of those that are set aside.
 	Connectors []Connector `yaml:"connectors"`
+	// SetAside are the others, in the same order.
+	SetAside []SetAside `yaml:"-" json:"-"`
 	// ConnectorsDir is the folder of connector files; empty = none.
 	ConnectorsDir string `yaml:"connectors_dir"`
 
@@ -185,16 +188,27 @@ type Connector struct {
 
 	// Source is where the connector is configured, "<file>:<line>".
 	Source string `yaml:"-" json:"-"`
+	// File is the connector's own file; empty for one of the main file.
+	File string `yaml:"-" json:"-"`
+
+	// content tells the secret's file as it was read from another; 0 if it has
+	// none.
+	content uint64 `yaml:"-"`
 }
 
 // Equal tells whether c and o mean the same connector, configured the same. A
 // secret file whose content has changed is the same secret.
 func (c Connector) Equal(o Connector) bool {
 	same := c.ClientSecret.Equal(o.ClientSecret)
-	c.ClientSecret, o.ClientSecret = Secret{}, Secret{}
-	c.Source, o.Source = "", ""
+	for _, x := range []*Connector{&c, &o} {
+		x.ClientSecret, x.Source, x.File, x.content = Secret{}, "", "", 0
+	}
 	return same && c == o
 }
+
+// SameSecret tells whether the secret files of c and o held the same when they
+// were read.
+func (c Connector) SameSecret(o Connector) bool { return c.content == o.content }
 
 // APIURL is the URL that the API's paths are appended to.
 func (c Connector) APIURL() string {

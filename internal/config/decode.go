@@ -202,6 +202,7 @@ func (d *decoder) secret(node *yaml.Node, at place, s *Secret, f structField) {
 		return
 	}
 	if f.twin {
+		d.doc.elsewhere[at.path] = true
 		*s = NewSecretFile(d.doc.resolve(text))
 		return
 	}
@@ -286,6 +287,7 @@ func (d *decoder) text(node *yaml.Node, at place) (string, bool) {
 		at.problem("what follows env: is no name of a variable; write env:NAME")
 		return "", false
 	}
+	d.doc.elsewhere[at.path] = true
 	text, ok := d.env(name)
 	switch {
 	case !ok:

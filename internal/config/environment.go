@@ -52,6 +52,7 @@ func (l *loader) fromEnvironment(cfg *Config) place {
 		c.ClientSecret = NewSecret(secret)
 	case file != "":
 		c.ClientSecret = NewSecretFile(file)
+		doc.elsewhere[connector.sub("client_secret").twin().path] = true
 	default:
 		connector.sub("client_secret").problem("is missing; set it, or %s", EnvClientSecretFile)
 	}

@@ -28,7 +28,12 @@ func TestLoadEnvironment(t *testing.T) {
 			cfg.Connectors[0].BaseURL = "http://127.0.0.1:1"
 		}},
 		{name: "both secrets", set: map[string]string{"ONELOGIN_CLIENT_SECRET_FILE": secretFile}, err: "environment: ONELOGIN_CLIENT_SECRET: ONELOGIN_CLIENT_SECRET and ONELOGIN_CLIENT_SECRET_FILE are both set; keep one"},
-		{name: "secret file missing", set: map[string]string{"ONELOGIN_CLIENT_SECRET": "", "ONELOGIN_CLIENT_SECRET_FILE": "testdata/none"}, err: "environment: ONELOGIN_CLIENT_SECRET_FILE: testdata/none does not exist; create it or correct the path"},
+		{name: "secret file missing", set: map[string]string{"ONELOGIN_CLIENT_SECRET": "", "ONELOGIN_CLIENT_SECRET_FILE": "testdata/none"}, want: func(cfg *config.Config) {
+			cfg.Connectors = nil
+			cfg.SetAside = []config.SetAside{{Name: "acme", Problems: config.Problems{{
+				File: "environment", Path: "ONELOGIN_CLIENT_SECRET_FILE", Message: "testdata/none does not exist; create it or correct the path",
+			}}}}
+		}},
 		{name: "bad domain", set: map[string]string{"ONELOGIN_DOMAIN": "a b"}, err: `environment: ONELOGIN_DOMAIN: "a b" is no account's domain; write it as acme, acme.onelogin.com or https://acme.onelogin.com/`},
 		{name: "bad broker", set: map[string]string{"KAFKA_BROKERS": "b"}, err: `environment: KAFKA_BROKERS: "b" is no broker; write it as host:port, e.g. localhost:9092`},
 		{name: "nothing", set: map[string]string{"ONELOGIN_DOMAIN": "", "ONELOGIN_CLIENT_ID": "", "ONELOGIN_CLIENT_SECRET": "", "KAFKA_BROKERS": ""}, err: `environment: ONELOGIN_CLIENT_SECRET: is missing; set it, or ONELOGIN_CLIENT_SECRET_FILE

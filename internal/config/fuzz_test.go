@@ -56,10 +56,37 @@ func load(t *testing.T, path string, text []byte) {
 	if sum != cfg.Sum {
 		t.Fatal("the checksum differs though nothing changed")
 	}
+	for _, s := range cfg.SetAside {
+		if len(s.Problems) == 0 || strings.Contains(s.Reason(), canary) && !strings.Contains(string(text), canary) {
+			t.Fatalf("set aside: %+v", s)
+		}
+	}
 	for _, c := range cfg.Connectors {
 		if !schemas.ValidConnector(c.Name) || c.Domain == "" || c.ClientID == "" || !c.ClientSecret.IsSet() ||
 			c.Poll.Min <= 0 || c.Poll.Min > c.Poll.Max || math.IsNaN(c.RateLimit.Share) || c.PageSize < 0 {
 			t.Fatalf("not valid, but loaded: %+v", c)
 		}
 	}
+}
+
+// FuzzConnectorFile has any file beside that of a connector: it takes nothing
+// from it, neither at the start nor later.
+func FuzzConnectorFile(f *testing.F) {
+	for _, text := range []string{"", "[", "name: b\n", file("acme"), file("b") + "paused: maybe\n", "{name: acme, <<: *x}", "name: env:SECRET"} {
+		f.Add([]byte(text))
+	}
+	path := write(f, map[string]string{"config.yaml": folder, "d/acme.yaml": file("acme"), "s/acme": canary})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "d", "any.yaml"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg := mustLoad(t, path)
+		if len(cfg.Connectors)+len(cfg.SetAside) != 2 || cfg.Connectors[0].Name != "acme" || !strings.HasSuffix(cfg.Connectors[0].Source, "/acme.yaml") {
+			t.Fatalf("got %v", summary(path, cfg))
+		}
+		again, err := config.Reload(cfg, path, lookup)
+		if err != nil || len(again.Connectors) != len(cfg.Connectors) || len(again.SetAside) != len(cfg.SetAside) {
+			t.Fatalf("read again: got %v, %v after %v", again, err, summary(path, cfg))
+		}
+	})
 }

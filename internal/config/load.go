@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/maphash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,12 +19,23 @@ const maxFile = 64 << 20
 // Load reads the file at path and what it refers to: connector files, secrets,
 // certificates. With an empty path the environment names one connector, see
 // ONELOGIN_DOMAIN and the others in environment.go. lookup gives the variables
-// of the environment, as os.LookupEnv does. The error is of type Problems.
+// of the environment, as os.LookupEnv does.
+//
+// A connector that is wrong in its own file, its secret or a variable it names
+// is in Config.SetAside. The error is of type Problems and says that something
+// else is wrong; it has the problems of what would be set aside, too.
 func Load(path string, lookup func(name string) (string, bool)) (*Config, error) {
+	return Reload(nil, path, lookup)
+}
+
+// Reload is Load while last is in use, which may be nil: a connector that is set
+// aside now and was in last.Connectors stays among Connectors as it was there,
+// and of several with one name the one that was there keeps it.
+func Reload(last *Config, path string, lookup func(name string) (string, bool)) (*Config, error) {
 	l := newLoader(lookup)
-	cfg := l.load(path)
-	if problems := l.problems(); len(problems) > 0 {
-		return nil, problems
+	cfg := l.load(path, last)
+	if main := l.docs[0]; len(main.of("")) > 0 {
+		return nil, l.problems()
 	}
 	cfg.Sum = l.checksum()
 	return cfg, nil
@@ -41,7 +53,7 @@ func Checksum(path string, lookup func(name string) (string, bool)) ([32]byte, e
 		}
 	}
 	l := newLoader(lookup)
-	l.load(path)
+	l.load(path, nil)
 	return l.checksum(), nil
 }
 
@@ -50,14 +62,17 @@ type loader struct {
 	env  env
 	docs []*document
 	sum  hash.Hash
-	// places has where each connector's name was first given.
-	places map[string]string
+	// contents tells the content of each file from another.
+	contents map[string]uint64
 	// warnings are what Config.Warnings will be.
 	warnings Problems
 }
 
+// contentSeed makes what tells secrets apart worthless outside this process.
+var contentSeed = maphash.MakeSeed()
+
 func newLoader(lookup env) *loader {
-	return &loader{env: lookup, sum: sha256.New(), places: make(map[string]string)}
+	return &loader{env: lookup, sum: sha256.New(), contents: make(map[string]uint64)}
 }
 
 func (l *loader) document(name, dir string) *document {
@@ -102,6 +117,7 @@ func (l *loader) read(path string, limit int64) ([]byte, error) {
 	}
 	l.sum.Write([]byte(path))
 	l.sum.Write(content)
+	l.contents[path] = maphash.Bytes(contentSeed, content)
 	return content, err
 }
 
@@ -123,7 +139,7 @@ func reason(path string, err error) string {
 	return fmt.Sprintf("%s cannot be read: %v; correct the path or the file", path, err)
 }
 
-func (l *loader) load(path string) *Config {
+func (l *loader) load(path string, last *Config) *Config {
 	cfg := Default()
 	var root place
 	if path == "" {
@@ -136,13 +152,18 @@ func (l *loader) load(path string) *Config {
 	}
 	l.complete(&cfg, root)
 	l.validate(&cfg, root)
-	for i := range cfg.Connectors {
-		l.connector(&cfg.Connectors[i], root.sub("connectors").item(i))
+	var entries []*entry
+	for i, c := range cfg.Connectors {
+		e := &entry{connector: c, at: root.sub("connectors").item(i)}
+		l.connector(&e.connector, e.at)
+		entries = append(entries, e)
 	}
 	if cfg.ConnectorsDir != "" {
-		l.connectorFiles(&cfg, root)
+		entries = append(entries, l.connectorFiles(cfg.ConnectorsDir, root)...)
 	}
-	if len(cfg.Connectors) == 0 {
+	names(entries, last)
+	apart(&cfg, entries, last)
+	if len(cfg.Connectors)+len(cfg.SetAside) == 0 {
 		l.warn(root.doc.name, "there is no connector, so nothing will be polled")
 	}
 	cfg.Warnings = l.warnings
@@ -190,38 +211,36 @@ func (l *loader) complete(cfg *Config, root place) {
 	}
 }
 
-// connectorFiles adds the connectors of the folder, one per file.
-func (l *loader) connectorFiles(cfg *Config, root place) {
-	entries, err := os.ReadDir(cfg.ConnectorsDir)
+// connectorFiles reads the connectors of a folder, one per file.
+func (l *loader) connectorFiles(folder string, root place) []*entry {
+	files, err := os.ReadDir(folder)
 	if err != nil {
-		root.sub("connectors_dir").problem("%s", reason(cfg.ConnectorsDir, err))
-		return
+		root.sub("connectors_dir").problem("%s", reason(folder, err))
+		return nil
 	}
-	for _, entry := range entries {
-		path := filepath.Join(cfg.ConnectorsDir, entry.Name())
+	var entries []*entry
+	for _, file := range files {
+		path := filepath.Join(folder, file.Name())
 		if skip, why := passedOver(path); skip {
 			l.warn(path, why)
 			continue
 		}
-		if c, ok := l.connectorFile(path, root.doc.dir); ok {
-			cfg.Connectors = append(cfg.Connectors, c)
-		}
+		entries = append(entries, l.connectorFile(path, root.doc.dir))
 	}
+	return entries
 }
 
-func (l *loader) connectorFile(path, dir string) (Connector, bool) {
-	c := DefaultConnector()
-	doc := l.document(path, dir)
-	at := place{doc: doc}
+func (l *loader) connectorFile(path, dir string) *entry {
+	e := &entry{connector: DefaultConnector(), at: place{doc: l.document(path, dir)}}
+	e.connector.File, e.connector.Source = path, path
 	content, err := l.read(path, maxFile)
 	if err != nil {
-		at.problem("%s", reason("the file", err))
-		return c, false
+		e.at.problem("%s", reason("the file", err))
+		return e
 	}
-	d := decoder{doc: doc, env: l.env}
-	if !d.decode(content, &c) {
-		return c, false
+	d := decoder{doc: e.at.doc, env: l.env}
+	if d.decode(content, &e.connector) {
+		l.connector(&e.connector, e.at)
 	}
-	l.connector(&c, at)
-	return c, true
+	return e
 }

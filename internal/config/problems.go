@@ -17,6 +17,10 @@ type Problem struct {
 	Path string
 	// Message says what is wrong and what to do. It never holds a secret.
 	Message string
+
+	// own is the path of the connector whose trouble this is alone; empty where
+	// it is the document's.
+	own string
 }
 
 // String returns "<file>:<line>: <path>: <message>" without the parts that are
@@ -58,12 +62,15 @@ type document struct {
 	// message can quote it.
 	texts map[string]string
 	// names says what a path is called in a document that is not a file.
-	names    map[string]string
-	problems Problems
+	names map[string]string
+	// elsewhere has the paths whose value is not in the document, but in a file
+	// or variable that it names there.
+	elsewhere map[string]bool
+	problems  Problems
 }
 
 func newDocument(name, dir string) *document {
-	return &document{name: name, dir: dir, lines: make(map[string]int), texts: make(map[string]string)}
+	return &document{name: name, dir: dir, lines: make(map[string]int), texts: make(map[string]string), elsewhere: make(map[string]bool)}
 }
 
 // sorted returns the problems by line; those without one come last.
@@ -75,6 +82,18 @@ func (d *document) sorted() Problems {
 		return a.Line - b.Line
 	})
 	return d.problems
+}
+
+// of returns the problems of the connector at own alone; empty means those of
+// the document itself.
+func (d *document) of(own string) Problems {
+	var some Problems
+	for _, p := range d.sorted() {
+		if p.own == own {
+			some = append(some, p)
+		}
+	}
+	return some
 }
 
 // place is a field of a document.
@@ -128,8 +147,18 @@ func (p place) quote(value any) string {
 
 func (p place) problem(format string, args ...any) {
 	p.doc.problems = append(p.doc.problems, Problem{
-		File: p.doc.name, Line: p.line(), Path: p.name(), Message: fmt.Sprintf(format, args...),
+		File: p.doc.name, Line: p.line(), Path: p.name(), Message: fmt.Sprintf(format, args...), own: p.owner(),
 	})
+}
+
+// owner is the path of the connector whose trouble a problem with p is alone:
+// the document itself is right, but not what the connector names in it.
+func (p place) owner() string {
+	end := strings.Index(p.path, "].")
+	if !p.doc.elsewhere[p.path] || end < 0 || !strings.HasPrefix(p.path, "connectors[") {
+		return ""
+	}
+	return p.path[:end+1]
 }
 
 // name is what the field is called in messages.

@@ -264,20 +264,20 @@ func (l *loader) http(h *HTTP, at place) {
 	l.secret(h.Token, false, at.sub("token"))
 }
 
-// connector validates one connector, makes its addresses normal and remembers
-// its name.
+// connector validates one connector and makes its addresses normal.
 func (l *loader) connector(c *Connector, at place) {
 	c.Source = at.doc.name
 	if line := at.line(); line > 0 {
 		c.Source += ":" + strconv.Itoa(line)
 	}
 	addresses(c, at)
-	l.connectorName(c, at.sub("name"))
+	connectorName(c, at.sub("name"))
 	oneOf(at.sub("type"), c.Type, TypeOneLogin)
 	if c.ClientID == "" && !at.sub("client_id").reported() {
 		at.sub("client_id").problem("is missing; give the client id of the account's API credential")
 	}
 	l.credential(c, at)
+	c.content = l.contents[c.ClientSecret.File()]
 	pace(c, at)
 	startFrom(c, at.sub("start_from"))
 	within(at.sub("rate_limit.share"), c.RateLimit.Share, 1e-9, 1, "a number above 0, up to 1")
@@ -314,7 +314,7 @@ func pace(c *Connector, at place) {
 	}
 }
 
-func (l *loader) connectorName(c *Connector, at place) {
+func connectorName(c *Connector, at place) {
 	if c.Name == "" {
 		if !at.reported() {
 			at.problem("is missing; give the connector a name, e.g. acme")
@@ -323,13 +323,7 @@ func (l *loader) connectorName(c *Connector, at place) {
 	}
 	if !schemas.ValidConnector(c.Name) {
 		at.problem("%s is no connector's name; use 1 to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or digit", at.quote(c.Name))
-		return
 	}
-	if first, ok := l.places[c.Name]; ok {
-		at.problem("%s is already the name of the connector at %s; names are unique", at.quote(c.Name), first)
-		return
-	}
-	l.places[c.Name] = c.Source
 }
 
 func addresses(c *Connector, at place) {

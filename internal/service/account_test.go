@@ -176,9 +176,7 @@ func TestChangedShare(t *testing.T) {
 		p.stop()
 		p.wg.Wait()
 		all[0].RateLimit.Share = 0.9
-		if _, err := p.Apply(all); err != nil {
-			t.Fatal(err)
-		}
+		p.Apply(&config.Config{Connectors: all})
 		before := calls(sim)
 		c := p.snapshot()["key-0"]
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)

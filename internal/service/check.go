@@ -38,5 +38,8 @@ func (s *Service) Check(ctx context.Context, name string) error {
 	}
 	err := c.client.Check(ctx, nil)
 	s.learn(c)
+	if err == nil {
+		c.poller.Wake() // whatever it rests for has passed
+	}
 	return err
 }

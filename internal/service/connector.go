@@ -1,7 +1,6 @@
 package service
 
 import (
-	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -17,8 +16,9 @@ import (
 // connector is a configured connector and what stays warm between its sessions.
 type connector struct {
 	config config.Connector
-	client *onelogin.Client
+	client client
 	poller *source.Poller
+	aside  string        // why it is set aside; empty if it is not
 	kick   chan struct{} // its status has changed
 	begun  atomic.Bool   // its first request is under way or answered
 	id     atomic.Int64  // of the account, once a token has told it
@@ -69,45 +69,79 @@ func (c *connector) changed() {
 // Changes counts what an Apply did.
 type Changes struct{ Added, Changed, Removed int }
 
-// Apply makes the given connectors the configured ones. Those that are the same
-// as before are not touched: they keep token, connection, interval and session.
-// Nothing is changed if one of them is not valid.
-func (s *Service) Apply(configs []config.Connector) (Changes, error) {
+// Apply makes the connectors of cfg the configured ones, those that are set
+// aside included. Those that are the same as before are not touched: they keep
+// token, connection, interval and session.
+func (s *Service) Apply(cfg *config.Config) Changes {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	next, aside := s.connectorsOf(cfg)
+	news, over := aside.without(s.aside), s.aside.without(aside)
+	s.aside = aside
 	var n Changes
-	next := make(map[string]*connector, len(configs))
-	for _, cc := range configs {
-		old, known := s.connectors[cc.Name]
-		if known && old.config.Equal(cc) {
+	for name, c := range next {
+		if old := s.connectors[name]; old == nil {
+			n.Added++
+		} else if old != c {
+			n.Changed++
+		}
+	}
+	n.Removed = len(s.connectors) + n.Added - len(next)
+	if n != (Changes{}) {
+		s.register(s.connectors, next)
+		s.connectors = next
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
+	for _, list := range []asides{news, over} {
+		for name := range list {
+			if c := next[name]; c != nil {
+				c.changed() // its status says another thing
+			}
+		}
+	}
+	s.mu.Unlock()
+	news.tell(&s.opts.Log)
+	return n
+}
+
+// connectorsOf returns the connectors of cfg by name, the present ones where
+// they are the same, and what is set aside. The caller holds the lock.
+func (s *Service) connectorsOf(cfg *config.Config) (map[string]*connector, asides) {
+	next := make(map[string]*connector, len(cfg.Connectors)+len(cfg.SetAside))
+	aside := asidesOf(cfg)
+	for _, cc := range cfg.Connectors {
+		old := s.connectors[cc.Name]
+		if old != nil && old.aside == "" && old.config.Equal(cc) {
 			next[cc.Name] = old
 			continue
 		}
 		c, err := s.build(cc)
-		if err != nil {
-			return Changes{}, fmt.Errorf("connector %s at %s: %w", cc.Name, cc.Source, err)
+		if err == nil {
+			next[cc.Name] = c
+			continue
 		}
-		next[cc.Name] = c
-		if known {
-			n.Changed++
-		} else {
-			n.Added++
+		// What the client finds wrong is the connector's own trouble, too.
+		a := config.SetAside{Name: cc.Name, File: cc.File, Problems: config.Problems{{File: cc.Source, Message: err.Error()}}}
+		if old != nil && old.aside == "" {
+			next[cc.Name], a.Runs = old, true
+		}
+		aside.add(a)
+	}
+	for _, a := range aside {
+		old := s.connectors[a.Name]
+		switch {
+		case a.Name == "" || next[a.Name] != nil:
+		case old != nil && old.aside == a.Reason():
+			next[a.Name] = old
+		default:
+			next[a.Name] = s.setAside(a)
 		}
 	}
-	n.Removed = len(s.connectors) + n.Added - len(next)
-	if n == (Changes{}) {
-		return n, nil
-	}
-	s.register(s.connectors, next)
-	s.connectors = next
-	close(s.changed)
-	s.changed = make(chan struct{})
-	return n, nil
+	return next, aside
 }
 
 // build makes a connector ready to be polled.
 func (s *Service) build(cc config.Connector) (*connector, error) {
-	c := &connector{config: cc, kick: make(chan struct{}, 1)}
 	client, err := onelogin.New(
 		onelogin.Config{Domain: cc.Domain, BaseURL: cc.BaseURL, ClientID: cc.ClientID, Secret: cc.ClientSecret.Reveal},
 		onelogin.Options{
@@ -121,7 +155,12 @@ func (s *Service) build(cc config.Connector) (*connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.client = client
+	return s.assemble(cc, client), nil
+}
+
+// assemble makes a connector of a client.
+func (s *Service) assemble(cc config.Connector, client client) *connector {
+	c := &connector{config: cc, client: client, kick: make(chan struct{}, 1)}
 	c.poller = &source.Poller{
 		Connector: cc.Name,
 		Settings: source.Settings{
@@ -137,7 +176,7 @@ func (s *Service) build(cc config.Connector) (*connector, error) {
 		AccountID: client.AccountID,
 		OnChange:  c.changed,
 	}
-	return c, nil
+	return c
 }
 
 func (s *Service) snapshot() map[string]*connector {

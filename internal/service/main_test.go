@@ -37,6 +37,7 @@ type world struct {
 	brokers []string
 	sim     *simulator.Server
 	hosts   map[string]*host // by tenant
+	strict  bool             // instances set nothing aside
 }
 
 // host is a tenant's own listener, so that its connections can be told apart.
@@ -173,7 +174,7 @@ func (w *world) start(name string) *instance {
 	go func() {
 		defer close(in.done)
 		var wg sync.WaitGroup
-		wg.Go(func() { in.Follow(ctx, cfg, Origin{Path: path, Lookup: noEnvironment}, in.ask) })
+		wg.Go(func() { in.Follow(ctx, cfg, Origin{Path: path, Lookup: noEnvironment, Strict: w.strict}, in.ask) })
 		in.err = in.Run(ctx)
 		wg.Wait()
 	}()
@@ -317,6 +318,10 @@ func (w *world) statuses() map[string]schemas.ConnectorStatus {
 	w.tb.Helper()
 	last := map[string]schemas.ConnectorStatus{}
 	w.read("onelogin.status", func(r *schemas.Record) {
+		if r.Value == nil {
+			delete(last, string(r.Key))
+			return
+		}
 		st, err := schemas.ParseStatus(r.Value)
 		if err != nil {
 			w.tb.Fatal(err)

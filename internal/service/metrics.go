@@ -13,7 +13,7 @@ import (
 type collector struct {
 	s *Service
 
-	owned, since, configured, unconfigured, config, reloaded, reloadedAt, build *prometheus.Desc
+	owned, since, configured, unconfigured, aside, kept, config, reloaded, reloadedAt, build *prometheus.Desc
 }
 
 func newCollector(s *Service) *collector {
@@ -26,8 +26,10 @@ func newCollector(s *Service) *collector {
 		since:        desc("onelogin_shard_owned_since_timestamp_seconds", "Since when this instance owns the shard.", "shard"),
 		configured:   desc("onelogin_connectors_configured", "Connectors in this instance's configuration."),
 		unconfigured: desc("onelogin_connectors_unconfigured", "Connectors of this instance's shards that it has no configuration for: nobody polls them."),
+		aside:        desc("onelogin_connectors_set_aside", "Connectors that cannot be polled as they are configured; those that are polled run on with the last good configuration.", "connector", "file", "polled"),
+		kept:         desc("onelogin_connectors_kept", "Connectors whose files have gone with more than half of the folder's, and that run on for five minutes."),
 		config:       desc("onelogin_config_info", "1; the label is the beginning of the SHA-256 over the configuration in use and all it refers to.", "sha256"),
-		reloaded:     desc("onelogin_config_last_reload_successful", "1 if the configuration last read is in use, 0 if it was refused."),
+		reloaded:     desc("onelogin_config_last_reload_successful", "1 if the configuration last read is in use, but for what is set aside; 0 if it was refused."),
 		build:        desc("onelogin_build_info", "1; the labels are the version and the commit that this instance was built from, and Go's version.", "version", "commit", "goversion"),
 		reloadedAt:   desc("onelogin_config_last_reload_success_timestamp_seconds", "When a configuration was last taken into use."),
 	}
@@ -35,7 +37,7 @@ func newCollector(s *Service) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.config, c.reloaded, c.reloadedAt, c.build} {
+	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.aside, c.kept, c.config, c.reloaded, c.reloadedAt, c.build} {
 		ch <- d
 	}
 }
@@ -52,6 +54,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(c.configured, float64(len(c.s.snapshot())))
 	gauge(c.unconfigured, float64(len(c.s.absent.all())))
+	for labels, n := range c.s.setAsides() {
+		gauge(c.aside, float64(n), labels[:]...)
+	}
+	gauge(c.kept, float64(c.s.reload.keeping()))
 	ok, at, sum := c.s.reload.last()
 	b := build.Read()
 	gauge(c.build, 1, b.Version, b.Commit, b.Go)

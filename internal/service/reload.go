@@ -19,10 +19,11 @@ import (
 
 // reloads is what became of the configurations read so far.
 type reloads struct {
-	mu  sync.Mutex
-	ok  bool
-	at  time.Time // of the last that was taken
-	sum [32]byte  // of the last that was taken
+	mu   sync.Mutex
+	ok   bool
+	at   time.Time // of the last that was taken
+	sum  [32]byte  // of the last that was taken
+	kept int       // connectors that run on although their files are gone
 }
 
 func (r *reloads) done(sum [32]byte) {
@@ -37,6 +38,18 @@ func (r *reloads) refused() {
 	r.ok = false
 }
 
+func (r *reloads) keeps(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = n
+}
+
+func (r *reloads) keeping() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.kept
+}
+
 func (r *reloads) last() (ok bool, at time.Time, sum [32]byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -47,6 +60,9 @@ func (r *reloads) last() (ok bool, at time.Time, sum [32]byte) {
 type Origin struct {
 	Path   string
 	Lookup func(name string) (string, bool)
+	// Strict refuses a configuration as a whole where a connector would be set
+	// aside.
+	Strict bool
 }
 
 const (
@@ -62,10 +78,12 @@ const (
 
 // Follow takes over changes of the configuration that cfg was read from until
 // ctx ends: it looks every two seconds, and reads anew whenever ask has a value.
-// A configuration that is not valid is refused as a whole. Only connectors
-// change; what else has changed needs a restart, and is named in the log.
+// A configuration that is wrong in its main file is refused as a whole. Only
+// connectors change; what else has changed needs a restart, and is named in the
+// log. A folder that has lost more than half of its files at once removes
+// nobody for five minutes, or until ask has a value.
 func (s *Service) Follow(ctx context.Context, cfg *config.Config, from Origin, ask <-chan struct{}) {
-	f := &follower{service: s, from: from, running: cfg, last: cfg, sum: cfg.Sum}
+	f := &follower{service: s, from: from, running: cfg, last: cfg, sum: cfg.Sum, vanished: vanished{}}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -86,22 +104,25 @@ type follower struct {
 	service *Service
 	from    Origin
 	running *config.Config // what the service was started with
-	last    *config.Config // the last that was valid
-	sum     [32]byte       // of the last that was looked at, valid or not
+	last    *config.Config // the last that was taken, with what runs on of those before
+	sum     [32]byte       // of the last that was looked at, taken or not
 	files   uint64         // sizes and times of the files when last looked at
 	again   time.Time      // when to read everything though files are as before
+	refused bool           // the last that was looked at was refused
+	vanished
 }
 
 // look reads the configuration if it has changed, or if asked to.
 func (f *follower) look(ctx context.Context, asked bool) {
 	files := f.stat()
 	began := time.Now()
-	if !asked && files == f.files && began.Before(f.again) {
+	must := asked || !f.refused && f.due(began)
+	if !must && files == f.files && began.Before(f.again) {
 		return
 	}
 	sum := f.checksum()
 	f.files, f.again = files, time.Now().Add(sumShare*time.Since(began))
-	if !asked && sum == f.sum {
+	if !must && sum == f.sum {
 		return
 	}
 	for {
@@ -114,10 +135,10 @@ func (f *follower) look(ctx context.Context, asked bool) {
 		}
 		sum = now
 	}
-	if !asked && sum == f.sum {
+	if !must && sum == f.sum {
 		return // a file that was there for a moment only
 	}
-	f.read(sum)
+	f.read(sum, asked)
 }
 
 // checksum is config.Checksum; zero while the file cannot be read.
@@ -161,23 +182,29 @@ func (f *follower) stat() uint64 {
 }
 
 // read loads the configuration and takes it over.
-func (f *follower) read(sum [32]byte) {
+func (f *follower) read(sum [32]byte, asked bool) {
 	log := f.service.opts.Log
-	cfg, err := config.Load(f.from.Path, f.from.Lookup)
+	cfg, err := config.Reload(f.last, f.from.Path, f.from.Lookup)
+	if err == nil && f.from.Strict && len(cfg.SetAside) > 0 {
+		err = cfg.Problems()
+	}
+	f.refused = err != nil
 	if err != nil {
 		f.sum = sum
 		f.refuse(err)
 		return
 	}
 	f.sum = cfg.Sum
-	changes, err := f.service.Apply(cfg.Connectors)
-	if err != nil {
-		f.refuse(err)
-		return
+	if gone, of := f.keep(f.last, cfg, time.Now(), asked); gone > 0 {
+		log.Warn().Int("gone", gone).Int("of", of).Str("folder", f.last.ConnectorsDir).Dur("for", meantAfter).
+			Msg("more than half of the connector files have gone at once: their connectors run on for a while; SIGHUP removes them now")
 	}
+	changes := f.service.Apply(cfg)
 	f.service.reload.done(cfg.Sum)
+	f.service.reload.keeps(f.kept())
+	f.wake(cfg)
 	log.Info().Int("connectors", len(cfg.Connectors)).Int("added", changes.Added).Int("changed", changes.Changed).Int("removed", changes.Removed).
-		Str("sha256", hex.EncodeToString(cfg.Sum[:6])).Msg("configuration taken over")
+		Int("set_aside", len(cfg.SetAside)).Int("kept", f.kept()).Str("sha256", hex.EncodeToString(cfg.Sum[:6])).Msg("configuration taken over")
 	if len(changed(f.last, cfg)) > 0 {
 		if names := changed(f.running, cfg); len(names) > 0 {
 			log.Warn().Strs("settings", names).Msg("these settings have changed and are not in use: restart to take them over")
@@ -193,6 +220,24 @@ func Warn(log zerolog.Logger, before, cfg *config.Config) {
 	for _, p := range cfg.Warnings {
 		if before == nil || !slices.Contains(before.Warnings, p) {
 			log.Warn().Func(place(p)).Str("reason", p.Message).Msg("something in the configuration is hardly meant")
+		}
+	}
+}
+
+// wake has the connectors polled at once whose secret is another, or whose
+// trouble is over: who was refused may rest for long.
+func (f *follower) wake(cfg *config.Config) {
+	before := make(map[string]config.Connector, len(f.last.Connectors))
+	for _, c := range f.last.Connectors {
+		before[c.Name] = c
+	}
+	was, is := asidesOf(f.last), asidesOf(cfg)
+	connectors := f.service.snapshot()
+	for _, c := range cfg.Connectors {
+		_, wrong := was[c.Name]
+		_, still := is[c.Name]
+		if b, ran := before[c.Name]; ran && (!c.SameSecret(b) || wrong && !still) {
+			connectors[c.Name].poller.Wake()
 		}
 	}
 }

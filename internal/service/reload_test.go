@@ -114,8 +114,8 @@ func TestReloadTouchesNoOther(t *testing.T) {
 	}
 }
 
-// A configuration that is not valid is refused as a whole, whatever else it
-// changes, with every problem's place; the next valid one is taken.
+// A main file that is not valid refuses the configuration as a whole, whatever
+// else it changes, with every problem's place; the next valid one is taken.
 func TestReloadRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, tenants(5, "acme", "globex"))
@@ -137,13 +137,14 @@ func TestReloadRefuses(t *testing.T) {
 	at, _ := in.metric("onelogin_config_last_reload_success_timestamp_seconds")
 
 	w.remove("globex") // which must not come through
-	id, _ := w.sim.Credentials("acme")
-	w.write(w.path("connectors", "bad.yaml"), "name: BAD\ndomain: bad.onelogin.com\nclient_id: "+id+"\nclient_secret_file: secrets/none\n")
+	w.connector("acme", "page_size: many")
+	w.main("one", "key: account\nlog: {level: loud}")
 	in.reload()
 	w.await("the refusal", func() bool { return len(in.log.with("refused")) > 0 })
 	for _, want := range [][]string{
-		{"connectors/bad.yaml", `"line":1`, `"field":"name"`, "is no connector's name"},
-		{"connectors/bad.yaml", `"line":4`, `"field":"client_secret_file"`, "secrets/none does not exist"},
+		{"one.yaml", `"line":6`, `"field":"key"`, "is not one of tenant, user, event"},
+		{"one.yaml", `"line":7`, `"field":"log.level"`, "is not one of"},
+		{"connectors/acme.yaml", `"line":9`, `"field":"page_size"`, "is no whole number"},
 	} {
 		if got := in.log.with(append(want, "refused")...); len(got) != 1 {
 			t.Errorf("%d lines with %q, want 1", len(got), want)
@@ -156,13 +157,11 @@ func TestReloadRefuses(t *testing.T) {
 		t.Error("the metrics say that a configuration was taken")
 	}
 	w.awaitPolls(3, "acme", "globex")
-	if n := len(in.log.with("refused")); n != 2 {
+	if n := len(in.log.with("refused")); n != 3 {
 		t.Errorf("%d lines of refusal, want one for each problem", n)
 	}
 
-	if err := os.Remove(w.path("connectors", "bad.yaml")); err != nil {
-		t.Fatal(err)
-	}
+	w.main("one", "")
 	w.await("the valid one to be taken without being asked", func() bool { return len(in.log.with("configuration taken over", `"removed":1`)) == 1 })
 	if v, _ := in.metric("onelogin_config_last_reload_successful"); v != 1 || hash() == first {
 		t.Error("the metrics do not say that a configuration was taken")

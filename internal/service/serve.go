@@ -47,18 +47,22 @@ func (s *Service) serve(ctx context.Context, session *producer.Session) {
 // change stops what is no longer configured, or not as it was, and starts what
 // is new.
 func (v *serving) change(ctx context.Context, connectors map[string]*connector) {
-	var gone []string
+	gone := map[string]running{}
 	for name, r := range v.runs {
 		if connectors[name] != r.connector {
 			r.stop()
-			gone = append(gone, name)
+			gone[name] = r
 		}
 	}
-	for _, name := range gone {
-		<-v.runs[name].done
+	for name, r := range gone {
+		<-r.done
 		delete(v.runs, name)
 		v.service.metrics.Delete(name)
-		if connectors[name] == nil {
+		switch {
+		case connectors[name] != nil:
+		case r.connector.aside != "":
+			v.forget(ctx, name)
+		default:
 			v.removed[name] = true
 		}
 	}
@@ -75,6 +79,13 @@ func (v *serving) change(ctx context.Context, connectors map[string]*connector) 
 			v.service.run(rctx, c, v.session)
 		}()
 	}
+}
+
+// forget takes back what the status topic says of a connector that was set
+// aside, and maybe never was one: its name may be a guess. One that has a
+// position is among the missing.
+func (v *serving) forget(ctx context.Context, name string) {
+	_ = v.session.Note(ctx, schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(name), Time: time.Now()}) // else the session is over
 }
 
 // end waits for the runs. A shard that is not ours any more leaves nothing

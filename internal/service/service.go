@@ -43,6 +43,7 @@ type Service struct {
 
 	mu         sync.Mutex
 	connectors map[string]*connector
+	aside      asides
 	changed    chan struct{} // closed and replaced when connectors change
 	domains    map[string]*account
 	accounts   map[int64]*account
@@ -78,6 +79,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 			shards: int32(cfg.Topics.Offsets.Partitions),
 		},
 		connectors: map[string]*connector{},
+		aside:      asides{},
 		changed:    make(chan struct{}),
 		domains:    map[string]*account{},
 		accounts:   map[int64]*account{},
@@ -111,9 +113,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 			Partitions:     func(shards int32) { s.setShards(shards) },
 		},
 	}
-	if _, err := s.Apply(cfg.Connectors); err != nil {
-		return nil, err
-	}
+	s.Apply(cfg)
 	opts.Registry.MustRegister(newCollector(s))
 	return s, nil
 }
@@ -218,6 +218,9 @@ func (s *Service) learnTypes(ctx context.Context) {
 		}
 		wait = time.Hour
 		for _, c := range s.snapshot() {
+			if c.aside != "" {
+				continue
+			}
 			types, err := c.client.EventTypes(ctx)
 			if err == nil {
 				s.types.Set(types)

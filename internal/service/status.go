@@ -57,7 +57,7 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 		RateLimit: rateLimit(p.RateLimit),
 		Instance:  s.settings.instance, Shard: int(shard), Since: p.Since, UpdatedAt: time.Now().UTC(),
 	}
-	if st.State == schemas.StateFailing && st.Stage == stageConfiguration {
+	if st.State == schemas.StateFailing && st.Stage == stageConfiguration && c.aside == "" {
 		st.Message = s.lacking(c, st.Message)
 	}
 	offset, since, err := c.rest.get()
@@ -76,6 +76,9 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 	if st.Since.IsZero() {
 		st.Since = st.UpdatedAt
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aside.show(&st)
 	return st
 }
 
