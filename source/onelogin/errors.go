@@ -2,6 +2,7 @@ package onelogin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -37,6 +38,8 @@ const (
 	adviceServer        = "OneLogin has a fault; it will be tried again."
 	adviceRefused       = "OneLogin refuses the request; if it stays, ask OneLogin's support with the request id."
 	adviceUnreadable    = "What came is not what OneLogin promises: look for a proxy or a login page in between; it will be tried again."
+	adviceUnparted      = "An event of the page is broken in a way that spoils its neighbours; if it stays, ask OneLogin's support with the request id."
+	adviceTooLarge      = "Set page_size to auto, or to fewer events."
 	adviceData          = "None of the newest events can be read: ask for an update of this connector."
 )
 
@@ -52,6 +55,12 @@ func setUnreadable(e *source.APIError, message string, err error) {
 		message = msgFailed // DNIF knows no reading of logs at that stage
 	}
 	e.Kind, e.Message, e.Advice, e.Err = source.Unreadable, message, adviceUnreadable, err
+	switch _, large := errors.AsType[*BodyTooLargeError](err); {
+	case errors.Is(err, ErrUnparted):
+		e.Advice, e.Narrow = adviceUnparted, true
+	case large:
+		e.Advice, e.Narrow = adviceTooLarge, true
+	}
 }
 
 func setUnreachable(e *source.APIError, err error) {

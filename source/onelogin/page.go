@@ -203,6 +203,11 @@ func readEnvelope(body []byte, data func(at int) (int, bool)) (envelope, error) 
 	return env, nil
 }
 
+// ErrUnparted is the cause of an error for an answer whose elements cannot be
+// told apart: one of them is broken, and where it ends is in doubt. A smaller
+// page has fewer neighbours for it to spoil, see source.APIError.Narrow.
+var ErrUnparted = errors.New("the elements of the answer cannot be told apart")
+
 // decodePage reads a body with status 200. A fault is an error that the body
 // itself tells; it goes before the error, which says why the body is no page.
 func decodePage(body []byte) (source.Page, fault, error) {
@@ -210,6 +215,9 @@ func decodePage(body []byte) (source.Page, fault, error) {
 	r.body = body
 	env, err := readEnvelope(body, r.data)
 	if err != nil {
+		if r.torn {
+			err = fmt.Errorf("%w: %w", ErrUnparted, err)
+		}
 		return source.Page{}, fault{}, err
 	}
 	if flt := env.fault(); flt.failed {
@@ -265,6 +273,7 @@ type pageReader struct {
 	events    []schemas.Event
 	malformed []source.Malformed
 	descends  bool
+	torn      bool // the array does not come to its end
 }
 
 func (r *pageReader) data(at int) (int, bool) {
@@ -272,7 +281,9 @@ func (r *pageReader) data(at int) (int, bool) {
 		return skipValue(r.body, at, 1)
 	}
 	r.array = true
-	return eachElement(r.body, at, 1, r.element)
+	end, ok := eachElement(r.body, at, 1, r.element)
+	r.torn = !ok
+	return end, ok
 }
 
 func (r *pageReader) element(at int) (int, bool) {
@@ -287,7 +298,12 @@ func (r *pageReader) element(at int) (int, bool) {
 		reason = reasonNotObject
 	}
 	if !ok {
-		return end, false
+		// Its neighbours are not to be lost for it.
+		after, parted := skipBroken(r.body, at)
+		if !parted || !endsElement(r.body, after) {
+			return end, false
+		}
+		end, reason = after, reasonNotJSON
 	}
 	raw := r.body[at:end:end]
 	if reason != "" {
@@ -305,4 +321,11 @@ func (r *pageReader) element(at int) (int, bool) {
 	}
 	r.events = append(r.events, ev)
 	return end, true
+}
+
+// endsElement tells whether what follows at b[i] is the next element or the end
+// of the array.
+func endsElement(b []byte, i int) bool {
+	i = skipSpace(b, i)
+	return i < len(b) && (b[i] == ',' || b[i] == ']')
 }

@@ -185,7 +185,7 @@ func (t *tenant) spoil(name string, p *page) {
 		forms := [...]string{`42`, `"not an event"`, `null`, `[]`, `[[{"id":1}]]`, `true`}
 		in.Raw = []byte(forms[h%uint64(len(forms))])
 	case MissingID:
-		forms := [...]string{``, `"id":null,`, `"id":"45192198208",`, `"id":4.5e3,`, `"id":{},`, `"id":99999999999999999999,`}
+		forms := [...]string{``, `"id":null,`, `"id":"4519-2198208",`, `"id":4.5e3,`, `"id":{},`, `"id":99999999999999999999,`}
 		in.Raw = []byte(`{"account_id":` + account + `,` + forms[h%uint64(len(forms))] + `"created_at":` + created + `,"event_type_id":5}`)
 	case BadTime:
 		forms := [...]string{`"yesterday"`, `null`, `1709077689212`, `""`, `"2024-02-30T25:61:61.000Z"`}
