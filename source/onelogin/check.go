@@ -71,9 +71,7 @@ func (c *Client) EventTypes(ctx context.Context) (map[int64]string, error) {
 	case flt.failed:
 		return nil, c.refusal(stageFetchLogs, a, flt)
 	case err != nil:
-		e := &source.APIError{Stage: stageFetchLogs}
-		setUnreadable(e, msgListing, err)
-		return nil, c.annotate(e, a)
+		return nil, c.unreadable(stageFetchLogs, a, err)
 	}
 	return types, nil
 }

@@ -37,7 +37,8 @@ const (
 	adviceTokenServer   = "OneLogin answers so when the user who made the API credential was deleted: if it stays, make a new credential."
 	adviceServer        = "OneLogin has a fault; it will be tried again."
 	adviceRefused       = "OneLogin refuses the request; if it stays, ask OneLogin's support with the request id."
-	adviceUnreadable    = "What came is not what OneLogin promises: look for a proxy or a login page in between; it will be tried again."
+	adviceUnreadable    = "What came is not what OneLogin promises; it will be tried again, and if it stays, ask OneLogin's support with the request id."
+	adviceMarkup        = "A web page came in the place of data, from OneLogin in trouble or from something in between; it will be tried again."
 	adviceUnparted      = "An event of the page is broken in a way that spoils its neighbours; if it stays, ask OneLogin's support with the request id."
 	adviceTooLarge      = "Set page_size to auto, or to fewer events."
 	adviceData          = "None of the newest events can be read: ask for an update of this connector."
@@ -61,6 +62,55 @@ func setUnreadable(e *source.APIError, message string, err error) {
 	case large:
 		e.Advice, e.Narrow = adviceTooLarge, true
 	}
+}
+
+// unreadable makes the error for a success whose body is not what was promised.
+// It says of what came as much as tells who sent it, and nothing of its text.
+func (c *Client) unreadable(stage string, a *answer, err error) *source.APIError {
+	e := &source.APIError{Stage: stage}
+	message := msgReading
+	if _, ok := errors.AsType[listingError](err); ok {
+		message = msgListing
+	}
+	body := a.body[skipSpace(a.body, 0):]
+	setUnreadable(e, message, fmt.Errorf("%w (%s, %s)", err, contentType(a.header), beginning(body)))
+	if len(body) > 0 && body[0] == '<' {
+		e.Advice = adviceMarkup
+	}
+	return c.annotate(e, a)
+}
+
+// contentType is what an answer calls itself, if that is a name that many do.
+func contentType(h http.Header) string {
+	v := h.Get("Content-Type")
+	if v == "" {
+		return "no content type"
+	}
+	t, _, _ := strings.Cut(v, ";")
+	switch t = strings.ToLower(strings.TrimSpace(t)); t {
+	case "application/json", "text/json", "text/html", "text/plain", "text/xml", "text/javascript",
+		"application/xml", "application/xhtml+xml", "application/javascript", "application/octet-stream":
+		return "content type " + t
+	}
+	return "an unusual content type"
+}
+
+// beginning says of what kind the first character of a body is.
+func beginning(body []byte) string {
+	if len(body) == 0 {
+		return "empty"
+	}
+	switch c := body[0]; {
+	case c == '<' || c == '{' || c == '[' || c == '"':
+		return fmt.Sprintf("begins with '%c'", c)
+	case c >= '0' && c <= '9' || c == '-':
+		return "begins with a number"
+	case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+		return "begins with a letter"
+	case c < ' ' || c >= 0x7f:
+		return "begins with a byte outside of ASCII's text"
+	}
+	return "begins with a punctuation mark"
 }
 
 func setUnreachable(e *source.APIError, err error) {
@@ -94,7 +144,7 @@ func faultOf(a *answer) fault {
 // fault reads the families of errors: {"status":{"error":true,…}} with a text or
 // an object as its message; {"message":…,"statusCode":…,"name":…} of the
 // gateway and of /api/2; and RFC 6749's {"error":…}. Anything in status.error
-// but false and null is an error: what we cannot read is not a success.
+// but a form of no is an error: what we cannot read is not a success.
 func (env envelope) fault() fault {
 	var f fault
 	message := json.RawMessage(env.message)
@@ -108,7 +158,7 @@ func (env envelope) fault() fault {
 			return fault{failed: true}
 		}
 		f.code = httpCode(s.Code)
-		f.failed = f.code >= 400 || len(s.Error) > 0 && string(s.Error) != "false" && string(s.Error) != "null"
+		f.failed = f.code >= 400 || !isNo(s.Error)
 		if s.Message != nil {
 			message = s.Message
 		}
@@ -118,7 +168,7 @@ func (env envelope) fault() fault {
 			f.failed, f.code = true, n
 		}
 	}
-	if len(env.oerr) > 0 && string(env.oerr) != "null" && string(env.oerr) != "false" {
+	if !isNo(env.oerr) {
 		f.failed, f.oauth = true, looseString(json.RawMessage(env.oerr))
 	}
 	f.message = looseString(message)
@@ -132,6 +182,20 @@ func (env envelope) fault() fault {
 		}
 	}
 	return f
+}
+
+// isNo tells whether v says that there is no error: it is missing, null, false,
+// 0, an empty text, or the text of one of these.
+func isNo(v json.RawMessage) bool {
+	text := string(v)
+	if strings.HasPrefix(text, `"`) {
+		text = strings.ToLower(looseString(v))
+	}
+	switch text {
+	case "", "null", "false", "0":
+		return true
+	}
+	return false
 }
 
 func httpCode(v json.RawMessage) int {

@@ -100,22 +100,22 @@ func (c *Client) page(ctx context.Context, target, token string) (source.Page, e
 	if err != nil {
 		return source.Page{}, err
 	}
-	if a.status != http.StatusOK {
-		return source.Page{}, c.refusal(stageFetchLogs, a, faultOf(a))
-	}
-	c.bodySize.Store(int64(len(a.body)))
-	p, flt, err := decodePage(a.body)
-	switch {
-	case flt.failed:
-		return source.Page{}, c.refusal(stageFetchLogs, a, flt)
-	case err != nil:
-		e := &source.APIError{Stage: stageFetchLogs}
-		if _, ok := errors.AsType[listingError](err); ok {
-			setUnreadable(e, msgListing, err)
-		} else {
-			setUnreadable(e, msgReading, err)
+	var p source.Page
+	switch a.status {
+	case http.StatusOK:
+		c.bodySize.Store(int64(len(a.body)))
+		var flt fault
+		p, flt, err = decodePage(a.body)
+		switch {
+		case flt.failed:
+			return source.Page{}, c.refusal(stageFetchLogs, a, flt)
+		case err != nil:
+			return source.Page{}, c.unreadable(stageFetchLogs, a, err)
 		}
-		return source.Page{}, c.annotate(e, a)
+	case http.StatusNoContent:
+		p.Unsaid, p.Ascending = true, true
+	default:
+		return source.Page{}, c.refusal(stageFetchLogs, a, faultOf(a))
 	}
 	if t, err := http.ParseTime(a.header.Get("Date")); err == nil {
 		p.ServerTime = t.UTC()
@@ -131,12 +131,11 @@ func (e listingError) Error() string { return string(e) }
 
 // Why a body is not a page.
 const (
-	errNotObject    listingError = "the answer is not an object"
-	errTwice        listingError = "the answer has a key twice"
-	errNoData       listingError = "the answer has no data array"
-	errNoPagination listingError = "the answer does not say whether a page follows"
-	errNoCursor     listingError = "the answer says that a page follows but has no cursor for it"
-	errLongCursor   listingError = "the answer's cursor is too long"
+	errNotObject  listingError = "the answer is not an object"
+	errTwice      listingError = "the answer has a key twice"
+	errNoData     listingError = "the answer has no data array"
+	errNullData   listingError = "the answer has no data but says that a page follows"
+	errLongCursor listingError = "the answer's cursor is too long"
 )
 
 // syntaxError says where a body stops being JSON, and nothing of what is there.
@@ -223,47 +222,68 @@ func decodePage(body []byte) (source.Page, fault, error) {
 	if flt := env.fault(); flt.failed {
 		return source.Page{}, flt, nil
 	}
-	if !r.array {
+	null := string(env.data) == "null"
+	if !r.array && !null {
 		return source.Page{}, fault{}, errNoData
 	}
-	p := source.Page{Events: r.events, Malformed: r.malformed, Ascending: !r.descends}
-	p.Next, err = nextCursor(env.pagination)
-	if err != nil && p.Len() > 0 {
-		return source.Page{}, fault{}, err
+	n := readNext(env.pagination)
+	p := source.Page{Events: r.events, Malformed: r.malformed, Ascending: !r.descends, Next: n.cursor}
+	switch {
+	case null && (n.cursor != "" || n.follows):
+		// Where nothing is, nothing follows: something was left out.
+		return source.Page{}, fault{}, errNullData
+	case len(n.cursor) > maxCursor:
+		return source.Page{}, fault{}, errLongCursor
+	case n.said && !null:
+	case p.Len() > 0 && n.cursor != "":
+		// Asking with the cursor tells.
+	default:
+		p.Next, p.Unsaid = "", true
 	}
-	p.Unsaid = err != nil
 	return p, fault{}, nil
 }
 
-// nextCursor decides whether a page follows. next_link decides, and a missing
-// one is not taken for null: that would turn "unknown" into "no more".
-func nextCursor(pagination []byte) (string, error) {
+// next is what an answer says of the page after it.
+type next struct {
+	// said tells that it says how to go on: that no page follows, or with which
+	// cursor.
+	said    bool
+	follows bool   // it says that one follows, be it without a cursor
+	cursor  string // empty: none
+}
+
+// readNext decides whether a page follows. next_link decides, and a missing one
+// is not taken for null: that would turn "unknown" into "no more". A cursor that
+// stands in the link alone is taken from there.
+func readNext(pagination []byte) next {
 	var p struct {
 		Next  json.RawMessage `json:"next_link"`
 		After json.RawMessage `json:"after_cursor"`
 	}
-	if len(pagination) == 0 || pagination[0] != '{' || json.Unmarshal(pagination, &p) != nil || p.Next == nil {
-		return "", errNoPagination
+	if len(pagination) == 0 || pagination[0] != '{' || json.Unmarshal(pagination, &p) != nil {
+		return next{}
 	}
-	if string(p.Next) == "null" {
-		return "", nil
-	}
-	if p.Next[0] != '"' {
-		return "", errNoPagination
-	}
-	var cursor string
-	if p.After != nil && json.Unmarshal(p.After, &cursor) != nil {
-		return "", errNoCursor
-	}
+	cursor := looseString(p.After)
 	switch {
-	case cursor == "" && string(p.Next) == `""`:
-		return "", nil
-	case cursor == "":
-		return "", errNoCursor
-	case len(cursor) > maxCursor:
-		return "", errLongCursor
+	case string(p.Next) == "null":
+		return next{said: true}
+	case len(p.Next) == 0 || p.Next[0] != '"':
+		return next{cursor: cursor}
 	}
-	return cursor, nil
+	link := looseString(p.Next)
+	if cursor == "" {
+		cursor = linkCursor(link)
+	}
+	return next{said: link == "" || cursor != "", follows: link != "", cursor: cursor}
+}
+
+// linkCursor is the cursor that a link holds. The link itself is never followed.
+func linkCursor(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return ""
+	}
+	return u.Query().Get("after_cursor")
 }
 
 // pageReader gathers the elements of data.

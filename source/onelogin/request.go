@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"os"
@@ -179,13 +178,11 @@ func (c *Client) exchange(ctx context.Context, r request) (*answer, error) {
 	if a.status != http.StatusOK {
 		// The status says enough. A body that breaks off only says it worse.
 		a.body, _ = readBody(resp.Body, min(resp.ContentLength, maxErrorBody), maxErrorBody)
+		a.body = bytes.TrimPrefix(a.body, byteOrderMark)
 		return a, nil
 	}
 	if enc := resp.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return a, errEncoding
-	}
-	if !isJSON(a.header) {
-		return a, errContentType
 	}
 	if resp.ContentLength > r.maxBody {
 		return a, &BodyTooLargeError{Limit: r.maxBody}
@@ -194,22 +191,14 @@ func (c *Client) exchange(ctx context.Context, r request) (*answer, error) {
 	if resp.ContentLength >= 0 {
 		hint = resp.ContentLength
 	}
+	// What it calls itself does not matter: the body is validated whole.
 	a.body, err = readBody(resp.Body, hint, r.maxBody)
+	a.body = bytes.TrimPrefix(a.body, byteOrderMark)
 	return a, err
 }
 
-// isJSON is true for a missing content type too: the body is validated anyhow.
-func isJSON(h http.Header) bool {
-	v := h.Get("Content-Type")
-	if v == "" {
-		return true
-	}
-	t, _, err := mime.ParseMediaType(v)
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
-		return false
-	}
-	return t == "application/json" || t == "text/json" || strings.HasSuffix(t, "+json")
-}
+// byteOrderMark says nothing: JSON is UTF-8.
+var byteOrderMark = []byte("\ufeff")
 
 // readBody reads r to its end. The size hint spares growing: what is read stays
 // in memory as long as an event of it does.
@@ -248,14 +237,13 @@ func (e errSlow) Timeout() bool { return true }
 
 // Causes of failures that need no further detail.
 var (
-	errRequest     = errors.New("the request cannot be made")
-	errEncoding    = errors.New("the answer has a content encoding that was not asked for")
-	errContentType = errors.New("the answer is not declared as JSON")
-	errNotHTTP     = errors.New("the answer is not proper HTTP or its header is over the limit")
-	errBrokenBody  = errors.New("the answer breaks off or cannot be decompressed")
-	errBrokenLink  = errors.New("the connection broke")
-	errHeaderSlow  = errors.New("no answer in time")
-	errNotShown    = errors.New("the reason is not shown, since its text may hold a secret")
+	errRequest    = errors.New("the request cannot be made")
+	errEncoding   = errors.New("the answer has a content encoding that was not asked for")
+	errNotHTTP    = errors.New("the answer is not proper HTTP or its header is over the limit")
+	errBrokenBody = errors.New("the answer breaks off or cannot be decompressed")
+	errBrokenLink = errors.New("the connection broke")
+	errHeaderSlow = errors.New("no answer in time")
+	errNotShown   = errors.New("the reason is not shown, since its text may hold a secret")
 )
 
 // transportFailure says what it means that no whole answer came. Errors of
@@ -278,8 +266,6 @@ func transportFailure(stage string, err error) *source.APIError {
 		setUnreadable(e, msgReading, tooLarge)
 	case errors.Is(err, errEncoding):
 		setUnreadable(e, msgReading, errEncoding)
-	case errors.Is(err, errContentType):
-		setUnreadable(e, msgReading, errContentType)
 	case errors.As(err, &slow):
 		setTimeout(e, slow)
 	case errors.As(err, &op) && op.Op == "dial":

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"onelogin-kafka/source"
 )
 
 const (
@@ -119,9 +117,7 @@ func (c *Client) newToken(ctx context.Context) (string, error) {
 	case flt.failed:
 		return "", c.refusal(stageAuthentication, a, flt)
 	case err != nil:
-		e := &source.APIError{Stage: stageAuthentication}
-		setUnreadable(e, msgFailed, err)
-		return "", c.annotate(e, a)
+		return "", c.unreadable(stageAuthentication, a, err)
 	}
 	use := tok.use(serverTime(a.header, a.at))
 	c.tokens.set(tok.value, a.at.Add(use))
