@@ -63,7 +63,11 @@ var refusalTests = []refusalTest{
 	{name: "429, date", status: 429, header: []string{"Retry-After", afterDate, "Date", date}, kind: source.Throttled, message: plain429, wait: 90 * time.Second},
 	{name: "429, past date", status: 429, header: []string{"Retry-After", pastDate, "Date", date}, kind: source.Throttled, message: plain429},
 	{name: "429, nonsense", status: 429, header: []string{"Retry-After", "soon"}, kind: source.Throttled, message: plain429},
-	{name: "429, for ever", status: 429, header: []string{"Retry-After", "99999999999999999999"}, kind: source.Throttled, message: plain429, wait: maxWait},
+	{name: "429, for ever", status: 429, header: []string{"Retry-After", "99999999999999999999"}, kind: source.Throttled, message: plain429, wait: time.Hour},
+	{name: "429, a day", status: 429, header: []string{"Retry-After", "86400"}, kind: source.Throttled, message: plain429, wait: time.Hour},
+	{name: "429, until tomorrow", status: 429, header: []string{"Retry-After", "Wed, 28 Feb 2024 23:50:00 GMT", "Date", date}, kind: source.Throttled, message: plain429, wait: time.Hour},
+	{name: "503, a day", status: 503, header: []string{"Retry-After", "86400"}, kind: source.Refused, message: plain503, wait: time.Hour},
+	{name: "429, reset in a day", status: 429, header: []string{"X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "86400"}, kind: source.Throttled, message: plain429, wait: time.Hour},
 	{name: "429, reset", status: 429, header: []string{"X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "206"}, kind: source.Throttled, message: plain429, wait: 206 * time.Second},
 	{name: "429, calls left", status: 429, header: []string{"X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "4000", "X-RateLimit-Reset", "2060"}, kind: source.Throttled, message: plain429},
 	{name: "429, calls left, short reset", status: 429, header: []string{"X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "4000", "X-RateLimit-Reset", "20"}, kind: source.Throttled, message: plain429, wait: 20 * time.Second},
@@ -342,6 +346,7 @@ func TestRateLimitHeaders(t *testing.T) {
 		{"X-RateLimit-Remaining", "-1", source.RateLimit{}},
 		{"X-RateLimit-Remaining", "0", source.RateLimit{Limit: 5000, Reset: 206 * time.Second, At: at}},
 		{"X-RateLimit-Reset", "", source.RateLimit{Limit: 5000, Remaining: 4868, At: at}},
+		{"X-RateLimit-Reset", "3601", source.RateLimit{Limit: 5000, Remaining: 4868, Reset: time.Hour, At: at}},
 		{"X-RateLimit-Reset", "1709077689", source.RateLimit{Limit: 5000, Remaining: 4868, At: at}},
 	}
 	for _, tt := range tests {
