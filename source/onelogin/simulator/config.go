@@ -36,6 +36,9 @@ type Config struct {
 	// Exhausted is what a call beyond the budget gets.
 	Exhausted ExhaustedForm `json:"exhausted,omitempty" yaml:"exhausted,omitempty"`
 
+	// Edge limits the calls of one address, whatever account they are for.
+	Edge EdgeLimit `json:"edge,omitzero" yaml:"edge,omitempty"`
+
 	// Gzip compresses answers for clients that accept it.
 	Gzip bool `json:"gzip,omitempty" yaml:"gzip,omitempty"`
 	// LinkBase is the scheme and host of next_link and previous_link. Empty:

@@ -168,6 +168,8 @@ func (s *Server) controlHandler() http.Handler {
 	mux.HandleFunc("GET /_sim/faults", s.controlFaults)
 	mux.HandleFunc("POST /_sim/faults", s.controlSetFaults)
 	mux.HandleFunc("DELETE /_sim/faults", func(w http.ResponseWriter, r *http.Request) { s.ClearFaults(); s.controlFaults(w, r) })
+	mux.HandleFunc("GET /_sim/edge", s.controlEdge)
+	mux.HandleFunc("POST /_sim/edge", s.controlSetEdge)
 	mux.HandleFunc("POST /_sim/freeze", func(w http.ResponseWriter, r *http.Request) { s.Freeze(); s.controlStats(w, r) })
 	mux.HandleFunc("POST /_sim/thaw", func(w http.ResponseWriter, r *http.Request) { s.Thaw(); s.controlStats(w, r) })
 	mux.HandleFunc("GET /_sim/stats", s.controlStats)
