@@ -34,7 +34,7 @@ func (c *Client) Check(ctx context.Context, progress func(stage string)) error {
 		return err
 	}
 	progress(stageFetchLogs)
-	page, err := c.Page(ctx, source.Query{Since: c.opts.Now().Add(-24 * time.Hour), Limit: checkLimit})
+	page, err := c.askPage(ctx, source.Query{Since: c.opts.Now().Add(-24 * time.Hour), Limit: checkLimit}, true)
 	if err != nil {
 		return err
 	}

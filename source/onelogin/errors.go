@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ const (
 	msgListing       = "Log listing error"
 	msgReading       = "Log reading error"
 	msgTimeout       = "Request Timeout"
+	msgEdge          = "too many calls for OneLogin's edge" // none of DNIF's: it does not pace
 )
 
 // What to do, one sentence each.
@@ -31,6 +33,7 @@ const (
 	adviceConnect       = "Check the domain, the network, name resolution, any firewall, and that this host trusts the certificate."
 	adviceTimeout       = "Check the network; if it is well, OneLogin is slow and it will be tried again."
 	adviceThrottled     = "The account's hourly budget of API calls is used up; it is shared with all other tools of the account, so lower rate_limit.share or theirs."
+	adviceEdge          = "Give instances addresses of their own, or poll more seldom (poll.min): OneLogin counts the calls of an address."
 	adviceLimit         = "Set page_size to 50 or auto."
 	adviceNotFound      = "Check the domain: OneLogin knows no such address."
 	adviceRedirect      = "The host sends elsewhere and redirects are not followed: check domain and base_url."
@@ -61,6 +64,14 @@ func setUnreadable(e *source.APIError, message string, err error) {
 		e.Advice, e.Narrow = adviceUnparted, true
 	case large:
 		e.Advice, e.Narrow = adviceTooLarge, true
+	}
+}
+
+// throttledByEdge makes the error for a call whose turn is too far away.
+func throttledByEdge(stage string, err busyError) *source.APIError {
+	return &source.APIError{
+		Kind: source.Throttled, Stage: stage, Message: msgEdge, Advice: adviceEdge, Err: err,
+		RetryAfter: err.wait/2 + rand.N(err.wait),
 	}
 }
 

@@ -210,8 +210,8 @@ func FuzzToken(f *testing.F) {
 			}
 		case !usableToken(tok.value) || tok.accountID < 0 || tok.expiresIn < 0 || tok.expiresIn > maxTokenLife:
 			t.Fatalf("got %+v", tok)
-		case tok.use(time.Now()) < minTokenUse:
-			t.Fatalf("used for %v", tok.use(time.Now()))
+		case tok.use(time.Now(), 1) < minTokenUse:
+			t.Fatalf("used for %v", tok.use(time.Now(), 1))
 		}
 	})
 }

@@ -26,25 +26,40 @@ const (
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // Page implements source.Client. A 401 is answered with a new token and the
-// same page, once: tokens end in the middle of runs.
+// same page, once: tokens end in the middle of runs. It can take minutes where
+// the edge refuses calls: each waits for its turn, at most a minute.
 func (c *Client) Page(ctx context.Context, q source.Query) (source.Page, error) {
+	if !c.begins.Load() {
+		return c.askPage(ctx, q, false)
+	}
+	leave, err := c.edge.enter(ctx)
+	if err != nil {
+		return source.Page{}, err
+	}
+	defer leave()
+	c.begins.Store(false)
+	return c.askPage(ctx, q, true)
+}
+
+// askPage is Page; urgent calls come before others at the edge.
+func (c *Client) askPage(ctx context.Context, q source.Query, urgent bool) (source.Page, error) {
 	target, err := c.pageURL(q)
 	if err != nil {
 		return source.Page{}, configurationError(err)
 	}
-	token, err := c.token(ctx, "")
+	token, err := c.token(ctx, "", urgent)
 	if err != nil {
 		return source.Page{}, err
 	}
-	page, err := c.page(ctx, target, token)
+	page, err := c.page(ctx, target, token, urgent)
 	if !refusedToken(err) {
 		return page, err
 	}
 	c.opts.Log.Debug().Msg("token refused, getting a new one and asking for the same page again")
-	if token, err = c.token(ctx, token); err != nil {
+	if token, err = c.token(ctx, token, urgent); err != nil {
 		return source.Page{}, err
 	}
-	page, err = c.page(ctx, target, token)
+	page, err = c.page(ctx, target, token, urgent)
 	if refusedToken(err) {
 		// So that the next call starts with the secret as it is then.
 		c.tokens.forget(token)
@@ -82,7 +97,7 @@ func (c *Client) pageURL(q source.Query) (string, error) {
 }
 
 // page makes one call with token.
-func (c *Client) page(ctx context.Context, target, token string) (source.Page, error) {
+func (c *Client) page(ctx context.Context, target, token string, urgent bool) (source.Page, error) {
 	a, err := c.do(ctx, request{
 		endpoint: endpointEvents,
 		stage:    stageFetchLogs,
@@ -96,6 +111,8 @@ func (c *Client) page(ctx context.Context, target, token string) (source.Page, e
 		authorization: "Bearer " + token,
 		maxBody:       c.opts.Limits.Body,
 		sizeHint:      c.bodySize.Load() * 9 / 8,
+		urgent:        urgent,
+		again:         urgent, // it has its token
 	})
 	if err != nil {
 		return source.Page{}, err

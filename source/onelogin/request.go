@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -102,6 +103,10 @@ type request struct {
 	body          []byte
 	maxBody       int64
 	sizeHint      int64
+	// urgent calls come before those of connectors that have begun.
+	urgent bool
+	// again tells that the caller goes on with what it began.
+	again bool
 }
 
 // answer is a whole answer with status 200, or any other status with as much of
@@ -114,9 +119,67 @@ type answer struct {
 	rateLimit source.RateLimit
 }
 
-// do makes one HTTP request. The error is ctx's own when ctx is over, and an
-// *source.APIError else; an answer with any status is not an error here.
+// edgeTries is how often a call is made that the edge refuses. Others have been
+// slowed down by then: who is refused still has a trouble of its own.
+const edgeTries = 6
+
+// do makes one HTTP request when its turn has come, and makes it again, a few
+// times, where the edge refuses it: nothing has counted it but the edge.
 func (c *Client) do(ctx context.Context, r request) (*answer, error) {
+	if c.edge == nil {
+		return c.doOnce(ctx, r)
+	}
+	wait := edgeRetry
+	for try := 1; ; try++ {
+		sent, err := c.edge.turn(ctx, r.urgent, r.again || try > 1)
+		if busy, ok := errors.AsType[busyError](err); ok {
+			return nil, throttledByEdge(r.stage, busy)
+		}
+		if err != nil {
+			return nil, err
+		}
+		a, err := c.doOnce(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if !refusedByEdge(a) {
+			c.refused.Store(0)
+			return a, nil
+		}
+		c.edge.refusal(c, sent, c.refused.Add(1))
+		told := readRetryAfter(a.header, a.at)
+		if try == edgeTries || told > edgeRetryMost {
+			return a, nil
+		}
+		if err := sleep(ctx, max(told, wait/2+rand.N(wait))); err != nil {
+			return nil, err
+		}
+		wait *= 2
+	}
+}
+
+const (
+	// edgeRetry is about how long a call that the edge refused waits before it is
+	// made again; twice as long each further time.
+	edgeRetry = 500 * time.Millisecond
+	// edgeRetryMost is the longest wait that is not told as THROTTLED.
+	edgeRetryMost = 10 * time.Second
+)
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// doOnce makes one HTTP request. The error is ctx's own when ctx is over, and an
+// *source.APIError else; an answer with any status is not an error here.
+func (c *Client) doOnce(ctx context.Context, r request) (*answer, error) {
 	start := c.opts.Now()
 	// The limit is a timeout of our own and must not be mistaken for the
 	// caller's: ctx itself is asked first wherever something failed.

@@ -114,9 +114,25 @@ func TestTokenUse(t *testing.T) {
 		{"without an end", tokenAnswer{createdAt: now}, unknownTokenUse},
 	}
 	for _, tt := range tests {
-		if got := tt.tok.use(now); got != tt.want {
+		got := tt.tok.use(now, 1)
+		if tt.tok.expiresIn == 0 {
+			got = tt.tok.use(now, 0)
+		}
+		if got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// Tokens that were made at one time are not renewed at one time.
+func TestTokenUseIsLeftToChance(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	told, untold := tokenAnswer{createdAt: now, expiresIn: 10 * time.Hour}, tokenAnswer{}
+	if a, b := told.use(now, 0), told.use(now, 1); a != 10*time.Hour || b != 10*time.Hour-tokenMargin {
+		t.Errorf("used for %v to %v", b, a)
+	}
+	if a, b := untold.use(now, 0), untold.use(now, 1); a != time.Hour || b != 45*time.Minute {
+		t.Errorf("used for %v to %v where its end is not told", b, a)
 	}
 }
 
