@@ -96,6 +96,7 @@ type Client struct {
 
 	edge      *edge        // nil: no pace is kept
 	begins    atomic.Bool  // its next page is its first
+	promised  time.Time    // when the edge said to come again; the edge's lock guards it
 	refused   atomic.Int64 // by the edge, calls in a row
 	tokens    tokens
 	accountID atomic.Int64

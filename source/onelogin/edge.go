@@ -26,7 +26,7 @@ const (
 	firstCallTime = 500 * time.Millisecond
 	// othersShare: of so many turns one is for a connector that has begun, while
 	// others wait to begin.
-	othersShare = 16
+	othersShare = 32
 	// edgePatience is how long a call may have to wait for its turn.
 	edgePatience = time.Minute
 )
@@ -108,6 +108,7 @@ type edge struct {
 	urgent, others list.List
 	turns          int
 	next           time.Time // the earliest of the next turn
+	booked         time.Time // until when turns are promised to who was sent away
 	armed          bool      // a timer runs that will call tick
 }
 
@@ -146,9 +147,9 @@ func (busyError) Error() string {
 	return "more calls wait for their turn at OneLogin's edge than it takes from this address in a minute"
 }
 
-// turn returns when the caller may send. again puts it before all that wait: it
-// goes on with what it began. The error is a busyError or that of ctx.
-func (e *edge) turn(ctx context.Context, urgent, again bool) (sent time.Time, err error) {
+// turn returns when who may send. again puts it before all that wait: it goes on
+// with what it began. The error is a busyError or that of ctx.
+func (e *edge) turn(ctx context.Context, who *Client, urgent, again bool) (sent time.Time, err error) {
 	e.mu.Lock()
 	now := time.Now()
 	e.tell(now)
@@ -160,7 +161,7 @@ func (e *edge) turn(ctx context.Context, urgent, again bool) (sent time.Time, er
 		return now, nil
 	}
 	if rate > 0 && !again {
-		if wait := time.Duration(float64(waiting) / rate * float64(time.Second)); wait > edgePatience {
+		if wait := e.promise(now, who, float64(waiting)/rate, 1/rate); wait > 0 {
 			e.mu.Unlock()
 			return now, busyError{wait}
 		}
@@ -185,6 +186,24 @@ func (e *edge) turn(ctx context.Context, urgent, again bool) (sent time.Time, er
 		queue.Remove(place) // nothing happens if its turn has just come
 		return now, ctx.Err()
 	}
+}
+
+// promise returns when who is to come again, if it would have to wait for too many
+// seconds; gap is the time between two turns. Who comes again at that time is let
+// in, so that everybody is in turn. The caller holds the lock.
+func (e *edge) promise(now time.Time, who *Client, seconds, gap float64) time.Duration {
+	switch {
+	case seconds <= edgePatience.Seconds(), !who.promised.IsZero() && !now.Before(who.promised):
+		who.promised = time.Time{}
+		return 0
+	case who.promised.IsZero():
+		if least := now.Add(edgePatience); e.booked.Before(least) {
+			e.booked = least
+		}
+		e.booked = e.booked.Add(time.Duration(gap * float64(time.Second)))
+		who.promised = e.booked
+	}
+	return who.promised.Sub(now)
 }
 
 // dispatch gives the turns that have come, and sees to the next. The caller
@@ -249,6 +268,7 @@ func (e *edge) refusal(who *Client, sent time.Time, n int64) {
 // tell logs that all is well again. The caller holds the lock.
 func (e *edge) tell(now time.Time) {
 	if slow := e.pace.recover(now); slow > 0 {
+		e.booked = time.Time{}
 		e.log.Info().Str("edge", e.name).Dur("for", slow).Msg("OneLogin's edge takes all calls again")
 	}
 }

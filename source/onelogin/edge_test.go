@@ -325,7 +325,7 @@ func TestEdgeFarTooNarrow(t *testing.T) {
 			least = min(least, f.pages[i])
 		}
 		t.Logf("%d pages in 20 minutes, %d at least of each; %v", f.total(), least, f.failed)
-		if least < 1 {
+		if least < 4 {
 			t.Errorf("a connector had %d pages in 20 minutes", least)
 		}
 		busy := 0

@@ -71,7 +71,7 @@ func setUnreadable(e *source.APIError, message string, err error) {
 func throttledByEdge(stage string, err busyError) *source.APIError {
 	return &source.APIError{
 		Kind: source.Throttled, Stage: stage, Message: msgEdge, Advice: adviceEdge, Err: err,
-		RetryAfter: err.wait/2 + rand.N(err.wait),
+		RetryAfter: err.wait + rand.N(time.Second),
 	}
 }
 

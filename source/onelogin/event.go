@@ -83,22 +83,10 @@ func readEvent(b []byte, i int, ev *schemas.Event) (end int, reason string, ok b
 // readInt reads the value at b[i]; n is 0 and text nil if it is not an integer
 // within int64. An integer may be written as a string.
 func readInt(b []byte, i int) (n int64, text []byte, end int, ok bool) {
-	switch {
-	case i < len(b) && b[i] == '"':
-		end, escaped, ok := skipString(b, i)
-		if !ok {
-			return 0, nil, end, false
+	if i >= len(b) || b[i] != '-' && (b[i] < '0' || b[i] > '9') {
+		if i < len(b) && b[i] == '"' {
+			return readTextInt(b, i)
 		}
-		text = b[i+1 : end-1 : end-1]
-		if escaped {
-			text = unescape(b[i:end])
-		}
-		if !isDecimal(text) {
-			return 0, nil, end, true
-		}
-		n, text := parseWhole(text)
-		return n, text, end, true
-	case i >= len(b) || b[i] != '-' && (b[i] < '0' || b[i] > '9'):
 		end, ok = skipValue(b, i, 3)
 		return 0, nil, end, ok
 	}
@@ -106,17 +94,30 @@ func readInt(b []byte, i int) (n int64, text []byte, end int, ok bool) {
 	if !ok || !integer {
 		return 0, nil, end, ok
 	}
-	n, text = parseWhole(b[i:end:end])
+	text = b[i:end:end]
+	if n, ok = parseInt(text); !ok {
+		return 0, nil, end, true
+	}
 	return n, text, end, true
 }
 
-// parseWhole is parseInt with the text; both are empty outside int64.
-func parseWhole(text []byte) (int64, []byte) {
-	n, ok := parseInt(text)
+// readTextInt is readInt for a string.
+func readTextInt(b []byte, i int) (n int64, text []byte, end int, ok bool) {
+	end, escaped, ok := skipString(b, i)
 	if !ok {
-		return 0, nil
+		return 0, nil, end, false
 	}
-	return n, text
+	text = b[i+1 : end-1 : end-1]
+	if escaped {
+		text = unescape(b[i:end])
+	}
+	if !isDecimal(text) {
+		return 0, nil, end, true
+	}
+	if n, ok = parseInt(text); !ok {
+		return 0, nil, end, true
+	}
+	return n, text, end, true
 }
 
 // isDecimal tells whether text is written as JSON writes an integer: anything

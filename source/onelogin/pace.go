@@ -11,7 +11,7 @@ import (
 // that, it goes from 17 to about 21 and back every 25 s or so.
 const (
 	// cutTo is the part of what the edge took that is asked of it after a cut.
-	cutTo = 0.85
+	cutTo = 0.9
 	// regain is how long the pace takes from there to all of that.
 	regain = 20 * time.Second
 	// growth is by how much the pace grows in a second after that.
@@ -136,7 +136,7 @@ func (p *pace) refused(now, sent time.Time, who *Client) {
 	if after := p.pause(); !after.IsZero() && now.Sub(after) < 2*window+p.rest {
 		rest = min(2*p.rest, longestRest) // the edge counts over a longer time
 	}
-	p.rest = rest + rand.N(rest/2)
+	p.rest = rest + rand.N(rest/5)
 	p.before = rate
 	p.grave = !p.began.IsZero() && 2*p.lost >= p.made
 	if p.cut = now; p.began.IsZero() {

@@ -79,12 +79,12 @@ func TestPaceAfterABurst(t *testing.T) {
 		}
 	}
 	cut := x.p.cut
-	x.want(20 * 0.85)
+	x.want(20 * cutTo)
 	if rest := x.p.pause().Sub(cut); rest < time.Second || rest > 1500*time.Millisecond {
 		t.Errorf("the pause is %v", rest)
 	}
 	x.now = cut.Add(10 * time.Second)
-	x.want(20 * 0.925)
+	x.want(20 * (1 + cutTo) / 2)
 	x.now = cut.Add(20 * time.Second)
 	x.want(20)
 	x.now = cut.Add(30 * time.Second)
@@ -109,7 +109,7 @@ func TestPaceIsCutAgain(t *testing.T) {
 	x.refuse(one)
 	x.refuse(two)
 	first := x.p.cut
-	x.want(18 * 0.85)
+	x.want(18 * cutTo)
 	if !x.p.pause().IsZero() {
 		t.Error("it rests though most was taken")
 	}
@@ -126,7 +126,7 @@ func TestPaceIsCutAgain(t *testing.T) {
 	if x.p.cut == first {
 		t.Fatal("not cut again")
 	}
-	x.want(before * 0.9 * 0.85)
+	x.want(before * 0.9 * cutTo)
 	cut := x.now
 	x.calls(4, 2*time.Second)
 	for range 4 {
@@ -145,5 +145,5 @@ func TestPaceIsCutAgain(t *testing.T) {
 		x.refuse(one)
 		x.refuse(two)
 	}
-	x.want(0.85 * slowest)
+	x.want(cutTo * slowest)
 }

@@ -131,7 +131,7 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 	}
 	wait := edgeRetry
 	for try := 1; ; try++ {
-		sent, err := c.edge.turn(ctx, r.urgent, r.again || try > 1)
+		sent, err := c.edge.turn(ctx, c, r.urgent, r.again || try > 1)
 		if busy, ok := errors.AsType[busyError](err); ok {
 			return nil, throttledByEdge(r.stage, busy)
 		}

@@ -26,7 +26,7 @@ func (m *maker) sequences() int64 {
 
 // sequence is the sequence that event i has its id of.
 func (m *maker) sequence(i int64) int64 {
-	if i < m.moved || chance(hash(m.seed, i), saltSequence, m.share) {
+	if i < m.moved || m.share > 0 && chance(hash(m.seed, i), saltSequence, m.share) {
 		return 1
 	}
 	return 0
