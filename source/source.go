@@ -44,8 +44,11 @@ type Page struct {
 	Malformed []Malformed
 	// Next continues the run; empty on its last page.
 	Next string
-	// Unsaid tells that the page is empty and does not say whether another
-	// follows: the end, or an answer that is not whole.
+	// Unsaid tells that the page, empty or not, does not say how to go on: the
+	// answer says nothing of a next page, or that one follows without a cursor for
+	// it, or has nothing where an empty list should be (data null, 204). Next is
+	// then empty. What the page shows is so; that it is all may be the end, or an
+	// answer that is not whole.
 	Unsaid bool
 	// Ascending tells that the ids of the page are strictly ascending.
 	Ascending bool

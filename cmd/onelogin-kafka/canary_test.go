@@ -131,6 +131,8 @@ func faulty(t *testing.T, s *secrets, dir string) *simulator.Server {
 				f.Times = 0 // until one of them is committed
 			case simulator.BodyTooLarge:
 				f.Times = 1 // 33 MiB
+			case simulator.StaleReplica:
+				f.Delay = simulator.Duration(time.Hour) // before all events, so that it shows
 			}
 			faults = append(faults, f)
 			conf.Tenants = append(conf.Tenants, simulator.Tenant{

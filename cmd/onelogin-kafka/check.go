@@ -121,6 +121,7 @@ func checkKafka(ctx context.Context, cfg *config.Config) ([]preflight.Result, er
 func checkConnectors(ctx context.Context, connectors []config.Connector) []<-chan preflight.Result {
 	transport := onelogin.NewTransport(onelogin.Limits{})
 	transport.DisableKeepAlives = true
+	edges := onelogin.NewEdges(zerolog.Nop())
 	slots := make(chan struct{}, checksAtOnce)
 	results := make([]<-chan preflight.Result, len(connectors))
 	for i, c := range connectors {
@@ -131,7 +132,7 @@ func checkConnectors(ctx context.Context, connectors []config.Connector) []<-cha
 			defer func() { <-slots }()
 			client, err := onelogin.New(
 				onelogin.Config{Domain: c.Domain, BaseURL: c.BaseURL, ClientID: c.ClientID, Secret: c.ClientSecret.Reveal},
-				onelogin.Options{HTTP: transport, Log: zerolog.Nop(), UserAgent: build.UserAgent()})
+				onelogin.Options{HTTP: transport, Log: zerolog.Nop(), UserAgent: build.UserAgent(), Edges: edges})
 			if err != nil {
 				result <- preflight.Result{Target: c.Name, Failure: preflight.FailureOf(ctx, err)}
 				return

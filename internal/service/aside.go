@@ -24,6 +24,7 @@ type client interface {
 	Check(ctx context.Context, progress func(stage string)) error
 	EventTypes(ctx context.Context) (map[int64]string, error)
 	AccountID() int64
+	Begin(ctx context.Context) error
 }
 
 // refusing is the client of a connector that is set aside.
@@ -32,6 +33,7 @@ type refusing struct{ err *source.APIError }
 func (r *refusing) Page(context.Context, source.Query) (source.Page, error) {
 	return source.Page{}, r.err
 }
+func (r *refusing) Begin(ctx context.Context) error                      { return ctx.Err() }
 func (r *refusing) Check(context.Context, func(string)) error            { return r.err }
 func (r *refusing) EventTypes(context.Context) (map[int64]string, error) { return nil, r.err }
 func (r *refusing) AccountID() int64                                     { return 0 }

@@ -14,17 +14,8 @@ type accountClient struct {
 
 // Page implements source.Client.
 func (a *accountClient) Page(ctx context.Context, q source.Query) (source.Page, error) {
-	c := a.connector
-	if !c.begun.Load() {
-		leave, err := a.service.starts.enter(ctx)
-		if err != nil {
-			return source.Page{}, err
-		}
-		defer leave()
-		c.begun.Store(true)
-	}
-	page, err := c.client.Page(ctx, q)
+	page, err := a.connector.client.Page(ctx, q)
 	// Before the answer is counted in the budget.
-	a.service.learn(c)
+	a.service.learn(a.connector)
 	return page, err
 }

@@ -20,7 +20,6 @@ type connector struct {
 	poller *source.Poller
 	aside  string        // why it is set aside; empty if it is not
 	kick   chan struct{} // its status has changed
-	begun  atomic.Bool   // its first request is under way or answered
 	id     atomic.Int64  // of the account, once a token has told it
 	rest   rest
 
@@ -147,6 +146,7 @@ func (s *Service) build(cc config.Connector) (*connector, error) {
 		onelogin.Options{
 			HTTP:      s.http,
 			Log:       s.opts.Log,
+			Edges:     s.edges,
 			UserAgent: build.UserAgent(),
 			Observe: func(_, code string, _ time.Duration) {
 				s.metrics.Requests.WithLabelValues(cc.Name, code).Inc()

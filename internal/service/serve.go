@@ -147,7 +147,7 @@ func (s *Service) run(ctx context.Context, c *connector, session *producer.Sessi
 		s.pause(ctx, c, session)
 		return
 	}
-	if s.starts.wait(ctx) != nil {
+	if c.client.Begin(ctx) != nil {
 		return
 	}
 	s.polls(c, 1)

@@ -49,7 +49,7 @@ type Service struct {
 	accounts   map[int64]*account
 	warned     map[[2]string]bool // pairs of connectors of one account
 
-	starts gates
+	edges  *onelogin.Edges
 	absent absentees
 	reload reloads
 }
@@ -84,7 +84,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		domains:    map[string]*account{},
 		accounts:   map[int64]*account{},
 		warned:     map[[2]string]bool{},
-		starts:     newGates(),
+		edges:      onelogin.NewEdges(opts.Log),
 		absent:     newAbsentees(),
 	}
 	s.reload.done(cfg.Sum)

@@ -34,7 +34,7 @@ func (c *Client) Check(ctx context.Context, progress func(stage string)) error {
 		return err
 	}
 	progress(stageFetchLogs)
-	page, err := c.Page(ctx, source.Query{Since: c.opts.Now().Add(-24 * time.Hour), Limit: checkLimit})
+	page, err := c.askPage(ctx, source.Query{Since: c.opts.Now().Add(-24 * time.Hour), Limit: checkLimit}, true)
 	if err != nil {
 		return err
 	}
@@ -71,9 +71,7 @@ func (c *Client) EventTypes(ctx context.Context) (map[int64]string, error) {
 	case flt.failed:
 		return nil, c.refusal(stageFetchLogs, a, flt)
 	case err != nil:
-		e := &source.APIError{Stage: stageFetchLogs}
-		setUnreadable(e, msgListing, err)
-		return nil, c.annotate(e, a)
+		return nil, c.unreadable(stageFetchLogs, a, err)
 	}
 	return types, nil
 }

@@ -1,10 +1,11 @@
 // Package onelogin speaks to OneLogin's Events API: it gets tokens, asks for
 // one page at a time, and says in a closed list of kinds what went wrong. It
-// keeps no position, does not retry and does not wait: when to ask, and how far
-// back, is the caller's.
+// keeps no position: when to ask, and how far back, is the caller's. It waits and
+// asks again for one reason only, the edge that all accounts share: see Edges.
 package onelogin
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -47,6 +48,9 @@ type Options struct {
 	// Observe, if not nil, is told of each HTTP request when it ends. endpoint
 	// and code come from closed lists, see Endpoints and Codes.
 	Observe func(endpoint, code string, d time.Duration)
+	// Edges keeps the pace of all calls of the process; nil = none is kept, and
+	// what an edge refuses is the caller's to try again.
+	Edges *Edges
 	// UserAgent is sent with each request; empty means "onelogin-kafka".
 	UserAgent string
 }
@@ -90,6 +94,10 @@ type Client struct {
 	secret   func() (string, error)
 	owned    *http.Transport // nil when the transport came from outside
 
+	edge      *edge        // nil: no pace is kept
+	begins    atomic.Bool  // its next page is its first
+	promised  time.Time    // when the edge said to come again; the edge's lock guards it
+	refused   atomic.Int64 // by the edge, calls in a row
 	tokens    tokens
 	accountID atomic.Int64
 	bodySize  atomic.Int64 // of the last page, to size the next buffer by
@@ -118,6 +126,9 @@ func New(cfg Config, opts Options) (*Client, error) {
 		secret:   cfg.Secret,
 		tokens:   newTokens(),
 	}
+	if opts.Edges != nil {
+		c.edge = opts.Edges.of(base)
+	}
 	c.opts.Limits = opts.Limits.withDefaults()
 	if c.opts.Now == nil {
 		c.opts.Now = time.Now
@@ -130,6 +141,20 @@ func New(cfg Config, opts Options) (*Client, error) {
 		c.opts.HTTP = c.owned
 	}
 	return c, nil
+}
+
+// Begin waits until the edge lets one more connector begin: thousands that start
+// at once are no herd then. The first page after it, with its token, comes before
+// the calls of those that have begun. The error is ctx's.
+func (c *Client) Begin(ctx context.Context) error {
+	if c.edge == nil {
+		return nil
+	}
+	if err := c.edge.spread(ctx); err != nil {
+		return err
+	}
+	c.begins.Store(true)
+	return nil
 }
 
 // AccountID is the account the token belongs to; 0 until a token answer has

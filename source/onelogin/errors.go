@@ -2,7 +2,9 @@ package onelogin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"time"
@@ -19,6 +21,7 @@ const (
 	msgListing       = "Log listing error"
 	msgReading       = "Log reading error"
 	msgTimeout       = "Request Timeout"
+	msgEdge          = "too many calls for OneLogin's edge" // none of DNIF's: it does not pace
 )
 
 // What to do, one sentence each.
@@ -30,13 +33,17 @@ const (
 	adviceConnect       = "Check the domain, the network, name resolution, any firewall, and that this host trusts the certificate."
 	adviceTimeout       = "Check the network; if it is well, OneLogin is slow and it will be tried again."
 	adviceThrottled     = "The account's hourly budget of API calls is used up; it is shared with all other tools of the account, so lower rate_limit.share or theirs."
+	adviceEdge          = "Give instances addresses of their own, or poll more seldom (poll.min): OneLogin counts the calls of an address."
 	adviceLimit         = "Set page_size to 50 or auto."
 	adviceNotFound      = "Check the domain: OneLogin knows no such address."
 	adviceRedirect      = "The host sends elsewhere and redirects are not followed: check domain and base_url."
 	adviceTokenServer   = "OneLogin answers so when the user who made the API credential was deleted: if it stays, make a new credential."
 	adviceServer        = "OneLogin has a fault; it will be tried again."
 	adviceRefused       = "OneLogin refuses the request; if it stays, ask OneLogin's support with the request id."
-	adviceUnreadable    = "What came is not what OneLogin promises: look for a proxy or a login page in between; it will be tried again."
+	adviceUnreadable    = "What came is not what OneLogin promises; it will be tried again, and if it stays, ask OneLogin's support with the request id."
+	adviceMarkup        = "A web page came in the place of data, from OneLogin in trouble or from something in between; it will be tried again."
+	adviceUnparted      = "An event of the page is broken in a way that spoils its neighbours; if it stays, ask OneLogin's support with the request id."
+	adviceTooLarge      = "Set page_size to auto, or to fewer events."
 	adviceData          = "None of the newest events can be read: ask for an update of this connector."
 )
 
@@ -52,6 +59,69 @@ func setUnreadable(e *source.APIError, message string, err error) {
 		message = msgFailed // DNIF knows no reading of logs at that stage
 	}
 	e.Kind, e.Message, e.Advice, e.Err = source.Unreadable, message, adviceUnreadable, err
+	switch _, large := errors.AsType[*BodyTooLargeError](err); {
+	case errors.Is(err, ErrUnparted):
+		e.Advice, e.Narrow = adviceUnparted, true
+	case large:
+		e.Advice, e.Narrow = adviceTooLarge, true
+	}
+}
+
+// throttledByEdge makes the error for a call whose turn is too far away.
+func throttledByEdge(stage string, err busyError) *source.APIError {
+	return &source.APIError{
+		Kind: source.Throttled, Stage: stage, Message: msgEdge, Advice: adviceEdge, Err: err,
+		RetryAfter: err.wait + rand.N(time.Second),
+	}
+}
+
+// unreadable makes the error for a success whose body is not what was promised.
+// It says of what came as much as tells who sent it, and nothing of its text.
+func (c *Client) unreadable(stage string, a *answer, err error) *source.APIError {
+	e := &source.APIError{Stage: stage}
+	message := msgReading
+	if _, ok := errors.AsType[listingError](err); ok {
+		message = msgListing
+	}
+	body := a.body[skipSpace(a.body, 0):]
+	setUnreadable(e, message, fmt.Errorf("%w (%s, %s)", err, contentType(a.header), beginning(body)))
+	if len(body) > 0 && body[0] == '<' {
+		e.Advice = adviceMarkup
+	}
+	return c.annotate(e, a)
+}
+
+// contentType is what an answer calls itself, if that is a name that many do.
+func contentType(h http.Header) string {
+	v := h.Get("Content-Type")
+	if v == "" {
+		return "no content type"
+	}
+	t, _, _ := strings.Cut(v, ";")
+	switch t = strings.ToLower(strings.TrimSpace(t)); t {
+	case "application/json", "text/json", "text/html", "text/plain", "text/xml", "text/javascript",
+		"application/xml", "application/xhtml+xml", "application/javascript", "application/octet-stream":
+		return "content type " + t
+	}
+	return "an unusual content type"
+}
+
+// beginning says of what kind the first character of a body is.
+func beginning(body []byte) string {
+	if len(body) == 0 {
+		return "empty"
+	}
+	switch c := body[0]; {
+	case c == '<' || c == '{' || c == '[' || c == '"':
+		return fmt.Sprintf("begins with '%c'", c)
+	case c >= '0' && c <= '9' || c == '-':
+		return "begins with a number"
+	case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+		return "begins with a letter"
+	case c < ' ' || c >= 0x7f:
+		return "begins with a byte outside of ASCII's text"
+	}
+	return "begins with a punctuation mark"
 }
 
 func setUnreachable(e *source.APIError, err error) {
@@ -85,7 +155,7 @@ func faultOf(a *answer) fault {
 // fault reads the families of errors: {"status":{"error":true,…}} with a text or
 // an object as its message; {"message":…,"statusCode":…,"name":…} of the
 // gateway and of /api/2; and RFC 6749's {"error":…}. Anything in status.error
-// but false and null is an error: what we cannot read is not a success.
+// but a form of no is an error: what we cannot read is not a success.
 func (env envelope) fault() fault {
 	var f fault
 	message := json.RawMessage(env.message)
@@ -99,7 +169,7 @@ func (env envelope) fault() fault {
 			return fault{failed: true}
 		}
 		f.code = httpCode(s.Code)
-		f.failed = f.code >= 400 || len(s.Error) > 0 && string(s.Error) != "false" && string(s.Error) != "null"
+		f.failed = f.code >= 400 || !isNo(s.Error)
 		if s.Message != nil {
 			message = s.Message
 		}
@@ -109,7 +179,7 @@ func (env envelope) fault() fault {
 			f.failed, f.code = true, n
 		}
 	}
-	if len(env.oerr) > 0 && string(env.oerr) != "null" && string(env.oerr) != "false" {
+	if !isNo(env.oerr) {
 		f.failed, f.oauth = true, looseString(json.RawMessage(env.oerr))
 	}
 	f.message = looseString(message)
@@ -123,6 +193,20 @@ func (env envelope) fault() fault {
 		}
 	}
 	return f
+}
+
+// isNo tells whether v says that there is no error: it is missing, null, false,
+// 0, an empty text, or the text of one of these.
+func isNo(v json.RawMessage) bool {
+	text := string(v)
+	if strings.HasPrefix(text, `"`) {
+		text = strings.ToLower(looseString(v))
+	}
+	switch text {
+	case "", "null", "false", "0":
+		return true
+	}
+	return false
 }
 
 func httpCode(v json.RawMessage) int {

@@ -57,14 +57,17 @@ var refusalTests = []refusalTest{
 	{name: "400 other", status: 400, body: wrapped("400", `{"description":"last is not a valid attribute for user model","attribute":"last"}`), kind: source.Refused, message: plain400},
 	{name: "302", status: 302, header: []string{"Location", "https://evil.example/"}, kind: source.Refused, message: "Request Failed - response code 302, reason Found"},
 	{name: "307", status: 307, header: []string{"Location", "/api/1/events"}, kind: source.Refused, message: "Request Failed - response code 307, reason Temporary Redirect"},
-	{name: "204", status: 204, kind: source.Refused, message: "Request Failed - response code 204, reason No Content"},
 	{name: "206", status: 206, body: body(lastPage), kind: source.Refused, message: "Request Failed - response code 206, reason Partial Content"},
 	{name: "429 of the edge", status: 429, ctype: "text/html", body: haproxy429, kind: source.Throttled, message: plain429},
 	{name: "429, seconds", status: 429, header: []string{"Retry-After", " 120 "}, kind: source.Throttled, message: plain429, wait: 2 * time.Minute},
 	{name: "429, date", status: 429, header: []string{"Retry-After", afterDate, "Date", date}, kind: source.Throttled, message: plain429, wait: 90 * time.Second},
 	{name: "429, past date", status: 429, header: []string{"Retry-After", pastDate, "Date", date}, kind: source.Throttled, message: plain429},
 	{name: "429, nonsense", status: 429, header: []string{"Retry-After", "soon"}, kind: source.Throttled, message: plain429},
-	{name: "429, for ever", status: 429, header: []string{"Retry-After", "99999999999999999999"}, kind: source.Throttled, message: plain429, wait: maxWait},
+	{name: "429, for ever", status: 429, header: []string{"Retry-After", "99999999999999999999"}, kind: source.Throttled, message: plain429, wait: time.Hour},
+	{name: "429, a day", status: 429, header: []string{"Retry-After", "86400"}, kind: source.Throttled, message: plain429, wait: time.Hour},
+	{name: "429, until tomorrow", status: 429, header: []string{"Retry-After", "Wed, 28 Feb 2024 23:50:00 GMT", "Date", date}, kind: source.Throttled, message: plain429, wait: time.Hour},
+	{name: "503, a day", status: 503, header: []string{"Retry-After", "86400"}, kind: source.Refused, message: plain503, wait: time.Hour},
+	{name: "429, reset in a day", status: 429, header: []string{"X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "86400"}, kind: source.Throttled, message: plain429, wait: time.Hour},
 	{name: "429, reset", status: 429, header: []string{"X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "3", "X-RateLimit-Reset", "206"}, kind: source.Throttled, message: plain429, wait: 206 * time.Second},
 	{name: "429, calls left", status: 429, header: []string{"X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "4000", "X-RateLimit-Reset", "2060"}, kind: source.Throttled, message: plain429},
 	{name: "429, calls left, short reset", status: 429, header: []string{"X-RateLimit-Limit", "5000", "X-RateLimit-Remaining", "4000", "X-RateLimit-Reset", "20"}, kind: source.Throttled, message: plain429, wait: 20 * time.Second},
@@ -177,6 +180,11 @@ func TestFaultForms(t *testing.T) {
 		{`{"message":"m"}`, fault{message: "m"}},
 		{`{"error":"invalid_client","error_description":"x"}`, fault{failed: true, oauth: "invalid_client"}},
 		{`{"error":false}`, fault{}},
+		{`{"error":"false","status":{"error":"false"}}`, fault{}},
+		{`{"error":"","status":{"error":0}}`, fault{}},
+		{`{"status":{"error":"no"}}`, fault{failed: true}},
+		{`{"status":{"error":"\u0066alse"}}`, fault{}},
+		{`{"status":{"error":[]}}`, fault{failed: true}},
 		{`{"status":{"message":{"description":7,"attribute":null}}}`, fault{}},
 	}
 	for _, tt := range tests {
@@ -216,25 +224,100 @@ func TestUnreadableTokens(t *testing.T) {
 }
 
 func TestUnreadablePages(t *testing.T) {
+	const html = "text/html; charset=utf-8"
 	for _, tt := range []struct {
-		name, message string
-		h             http.HandlerFunc
+		name, message, seen, advice string
+		h                           http.HandlerFunc
 	}{
-		{"wrong content type", "Log reading error", reply(200, "text/html; charset=utf-8", body(lastPage))},
-		{"content type nonsense", "Log reading error", reply(200, ";;;", body(lastPage))},
-		{"not JSON", "Log reading error", replyJSON(200, "<html>")},
-		{"no data", "Log listing error", replyJSON(200, `{"status":{"error":false}}`)},
-		{"no cursor", "Log listing error", replyJSON(200, body(`{"next_link":"/x"}`, event(1)))},
+		{"login page", "Log reading error", "(content type text/html, begins with '<')", adviceMarkup, reply(200, html, " <!DOCTYPE html>")},
+		{"login page that passes for JSON", "Log reading error", "(content type application/json, begins with '<')", adviceMarkup, replyJSON(200, "<html>")},
+		{"text", "Log reading error", "(content type text/plain, begins with a letter)", adviceUnreadable, reply(200, "text/plain", "canary")},
+		{"content type nonsense", "Log reading error", "(an unusual content type, begins with a letter)", adviceUnreadable, reply(200, ";;canary;", "canary")},
+		{"nothing", "Log reading error", "(content type application/json, empty)", adviceUnreadable, replyJSON(200, " ")},
+		{"compressed twice", "Log reading error", "(content type application/json, begins with a byte outside of ASCII's text)", adviceUnreadable, replyJSON(200, "\x1f\x8b\x08canary")},
+		{"a number", "Log listing error", "begins with a number)", adviceUnreadable, replyJSON(200, "-1")},
+		{"a list", "Log listing error", "begins with '[')", adviceUnreadable, replyJSON(200, "[]")},
+		{"null", "Log listing error", "begins with a letter)", adviceUnreadable, replyJSON(200, "null")},
+		{"padding", "Log reading error", "begins with a punctuation mark)", adviceUnreadable, replyJSON(200, ")]}',\n{}")},
+		{"no data", "Log listing error", "begins with '{')", adviceUnreadable, replyJSON(200, `{"status":{"error":false}}`)},
+		{"data left out", "Log listing error", "begins with '{')", adviceUnreadable, replyJSON(200, `{"data":null,"pagination":`+morePage+`}`)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			api := newAPI(t)
 			api.events = tt.h
 			_, err := api.client(t).Page(t.Context(), anyQuery)
 			e := apiError(t, err)
-			if e.Kind != source.Unreadable || e.Stage != "Fetch Logs" || e.Message != tt.message || e.Status != 200 || e.RequestID != "req-1" || e.Err == nil {
+			if e.Kind != source.Unreadable || e.Stage != "Fetch Logs" || e.Message != tt.message || e.Status != 200 || e.RequestID != "req-1" || e.Advice != tt.advice {
 				t.Errorf("got %+v", e)
 			}
+			if !strings.HasSuffix(e.Err.Error(), tt.seen) || strings.Contains(e.Err.Error(), "canary") {
+				t.Errorf("got %v, want %s", e.Err, tt.seen)
+			}
 		})
+	}
+}
+
+// What is odd about an answer and hides nothing stops nobody.
+func TestHarmlessOddities(t *testing.T) {
+	whole := body(morePage, event(1))
+	for name, h := range map[string]http.HandlerFunc{
+		"as text":             reply(200, "text/plain", whole),
+		"as HTML":             reply(200, "text/html; charset=utf-8", whole),
+		"as nonsense":         reply(200, ";;;", whole),
+		"byte order mark":     replyJSON(200, "\xef\xbb\xbf"+whole),
+		"error that is text":  replyJSON(200, strings.Replace(whole, `"error":false`, `"error":"false"`, 1)),
+		"status that is text": replyJSON(200, `{"status":"success",`+body(morePage, event(1))[strings.Index(whole, `"pagination"`):]),
+		"link for the cursor": replyJSON(200, body(`{"next_link":"https://x.example/api/1/events?after_cursor=c2"}`, event(1))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := newAPI(t)
+			api.events = h
+			api.token = reply(200, "text/plain", "\xef\xbb\xbf"+tokenBody("t"))
+			p, err := api.client(t).Page(t.Context(), anyQuery)
+			if err != nil || len(p.Events) != 1 || p.Next != "c2" || p.Unsaid {
+				t.Errorf("got %+v, %v", p, err)
+			}
+		})
+	}
+}
+
+// An account without events may be told so without a list; a page that says
+// nothing of the next one is still a page. Neither is taken for the end.
+func TestAnswersThatDoNotSayHowToGoOn(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		h      http.HandlerFunc
+		events int
+	}{
+		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 0},
+		{"data null", replyJSON(200, `{"status":{"error":false},"data":null}`), 0},
+		{"no pagination, empty", replyJSON(200, `{"data":[]}`), 0},
+		{"no pagination", replyJSON(200, `{"data":[`+event(1)+`]}`), 1},
+		{"link without a cursor", replyJSON(200, body(`{"next_link":"/x"}`, event(1), event(2))), 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			api := newAPI(t)
+			api.events = func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Date", date)
+				w.Header().Set("X-RateLimit-Limit", "5000")
+				w.Header().Set("X-RateLimit-Remaining", "4996")
+				tt.h(w, r)
+			}
+			p, err := api.client(t).Page(t.Context(), anyQuery)
+			if err != nil || len(p.Events) != tt.events || p.Next != "" || !p.Unsaid || !p.Ascending {
+				t.Fatalf("got %+v, %v", p, err)
+			}
+			if p.ServerTime.IsZero() || p.RateLimit.Limit != 5000 {
+				t.Errorf("the header is lost: %+v", p)
+			}
+		})
+	}
+	// Where a token must be, its absence is a refusal.
+	api := newAPI(t)
+	api.token = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }
+	_, err := api.client(t).Page(t.Context(), anyQuery)
+	if e := apiError(t, err); e.Kind != source.Refused || e.Status != 204 {
+		t.Errorf("got %+v", e)
 	}
 }
 
@@ -263,6 +346,7 @@ func TestRateLimitHeaders(t *testing.T) {
 		{"X-RateLimit-Remaining", "-1", source.RateLimit{}},
 		{"X-RateLimit-Remaining", "0", source.RateLimit{Limit: 5000, Reset: 206 * time.Second, At: at}},
 		{"X-RateLimit-Reset", "", source.RateLimit{Limit: 5000, Remaining: 4868, At: at}},
+		{"X-RateLimit-Reset", "3601", source.RateLimit{Limit: 5000, Remaining: 4868, Reset: time.Hour, At: at}},
 		{"X-RateLimit-Reset", "1709077689", source.RateLimit{Limit: 5000, Remaining: 4868, At: at}},
 	}
 	for _, tt := range tests {

@@ -1,7 +1,7 @@
 package onelogin
 
 import (
-	"time"
+	"bytes"
 
 	"onelogin-kafka/schemas"
 )
@@ -9,12 +9,13 @@ import (
 // Why an element of a page is not an event. These go into a header of the dead
 // letter.
 const (
+	reasonNotJSON     = "not JSON"
 	reasonNotObject   = "not an object"
 	reasonNoID        = "no id"
 	reasonBadID       = "id is not a positive integer within 63 bits"
 	reasonTwiceID     = "id is there twice"
 	reasonNoCreated   = "no created_at"
-	reasonBadCreated  = "created_at is not an RFC 3339 time from 1970 to 9999"
+	reasonBadCreated  = "created_at is not a time from 1970 to 9999 with an offset from UTC"
 	reasonTwiceCreate = "created_at is there twice"
 )
 
@@ -80,9 +81,12 @@ func readEvent(b []byte, i int, ev *schemas.Event) (end int, reason string, ok b
 }
 
 // readInt reads the value at b[i]; n is 0 and text nil if it is not an integer
-// within int64.
+// within int64. An integer may be written as a string.
 func readInt(b []byte, i int) (n int64, text []byte, end int, ok bool) {
 	if i >= len(b) || b[i] != '-' && (b[i] < '0' || b[i] > '9') {
+		if i < len(b) && b[i] == '"' {
+			return readTextInt(b, i)
+		}
 		end, ok = skipValue(b, i, 3)
 		return 0, nil, end, ok
 	}
@@ -97,21 +101,49 @@ func readInt(b []byte, i int) (n int64, text []byte, end int, ok bool) {
 	return n, text, end, true
 }
 
+// readTextInt is readInt for a string.
+func readTextInt(b []byte, i int) (n int64, text []byte, end int, ok bool) {
+	end, escaped, ok := skipString(b, i)
+	if !ok {
+		return 0, nil, end, false
+	}
+	text = b[i+1 : end-1 : end-1]
+	if escaped {
+		text = unescape(b[i:end])
+	}
+	if !isDecimal(text) {
+		return 0, nil, end, true
+	}
+	if n, ok = parseInt(text); !ok {
+		return 0, nil, end, true
+	}
+	return n, text, end, true
+}
+
+// isDecimal tells whether text is written as JSON writes an integer: anything
+// else (a sign in front, zeros in front, white space) is not read without doubt.
+func isDecimal(text []byte) bool {
+	end, integer, ok := skipNumber(text, 0)
+	return ok && integer && end == len(text)
+}
+
 // readTime reads created_at from the JSON value v.
 func readTime(v []byte, ev *schemas.Event) bool {
 	if len(v) < 2 || v[0] != '"' {
 		return false
 	}
 	text := v[1 : len(v)-1 : len(v)-1]
-	var t time.Time
-	if t.UnmarshalText(text) != nil {
+	t, ok := parseTime(text)
+	if !ok {
 		// Only an escaped text can be a time and not read like one.
+		if bytes.IndexByte(text, '\\') < 0 {
+			return false
+		}
 		text = unescape(v)
-		if t.UnmarshalText(text) != nil {
+		if t, ok = parseTime(text); !ok {
 			return false
 		}
 	}
-	t = t.UTC()
 	if t.Year() < 1970 || t.Year() > 9999 {
 		return false
 	}

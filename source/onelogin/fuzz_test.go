@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -23,6 +24,8 @@ func addBodies(f *testing.F) {
 		`{"data":[{"id":1,"id":2,"created_at":""}],"pagination":{"next_link":"","after_cursor":"\ud800"}}`,
 		`{"status":{"error":true,"code":400,"message":{"description":"limit","attribute":"limit"}}}`,
 		`{"message":"rate_limit_exceeded","statusCode":400,"name":"x"}`, `{"error":"invalid_client"}`, haproxy429, ``, `null`,
+		body(lastPage, event(1), "{\"id\":2,\"notes\":\"a\nb\"}", event(3)), body(lastPage, `{"id":NaN}`, event(3)), body(lastPage, `{"a":[1,],"b":01,}`, `Infinity`),
+		body(lastPage, event(1), `{"notes":"say "yes" now"}`, event(3)), body(lastPage, `{"id":"7","created_at":"2017-12-05 19:13:06 UTC"}`),
 		tokenBody("t"), `{"status":{"error":false},"data":[` + tokenBody("t") + `]}`,
 	} {
 		f.Add([]byte(s))
@@ -48,8 +51,12 @@ func FuzzPage(f *testing.F) {
 			}
 			return
 		}
+		mended, broken := mend(t, b, &p)
+		if json.Valid(b) != (broken == 0) {
+			t.Fatalf("%d elements of %s are said to be not JSON", broken, b)
+		}
 		var whole map[string]json.RawMessage
-		if err := json.Unmarshal(b, &whole); err != nil {
+		if err := json.Unmarshal(mended, &whole); err != nil {
 			t.Fatalf("encoding/json refuses: %v", err)
 		}
 		var data []json.RawMessage
@@ -77,7 +84,11 @@ func FuzzPage(f *testing.F) {
 			found[o], last = m.Raw, o
 		}
 		for i, o := range slices.Sorted(maps.Keys(found)) {
-			if len(found) != len(data) || !bytes.Equal(found[o], data[i]) {
+			want := []byte(data[i])
+			if !json.Valid(found[o]) {
+				want = bytes.Repeat([]byte{'0'}, 1)
+			}
+			if len(found) != len(data) || json.Valid(found[o]) && !bytes.Equal(found[o], want) || !bytes.Equal(data[i], want) {
 				t.Fatalf("element %d is %s, want %s", i, found[o], data[i])
 			}
 		}
@@ -85,6 +96,26 @@ func FuzzPage(f *testing.F) {
 			t.Fatalf("ascending is %v", p.Ascending)
 		}
 	})
+}
+
+// mend returns b with a 0 in the place of each element that is not JSON: what is
+// left must be JSON, or the elements were not parted where they end.
+func mend(t *testing.T, b []byte, p *source.Page) (mended []byte, broken int) {
+	t.Helper()
+	last := 0
+	for _, m := range p.Malformed {
+		if m.Reason != reasonNotJSON {
+			continue
+		}
+		if json.Valid(m.Raw) {
+			t.Fatalf("%s is JSON", m.Raw)
+		}
+		o := offset(b, m.Raw)
+		mended = append(append(mended, b[last:o]...), '0')
+		last = o + len(m.Raw)
+		broken++
+	}
+	return append(mended, b[last:]...), broken
 }
 
 // offset is where the slice s of b's own memory starts; -1 if it is none.
@@ -105,16 +136,66 @@ func agree(t *testing.T, raw []byte, id int64, created time.Time, text []byte) {
 	if err := d.Decode(&m); err != nil {
 		t.Fatalf("encoding/json refuses %s: %v", raw, err)
 	}
-	if n, ok := m["id"].(json.Number); !ok || n.String() != strconv.FormatInt(id, 10) || id <= 0 {
+	n, isNumber := m["id"].(json.Number)
+	s, isText := m["id"].(string)
+	if !isNumber && !isText || n.String()+s != strconv.FormatInt(id, 10) || id <= 0 {
 		t.Fatalf("id is %d, encoding/json reads %v", id, m["id"])
 	}
 	s, ok := m["created_at"].(string)
 	if !ok || s != string(text) {
 		t.Fatalf("created_at is %q, encoding/json reads %v", text, m["created_at"])
 	}
-	if want, err := time.Parse(time.RFC3339Nano, s); err != nil || !want.Equal(created) {
-		t.Fatalf("created_at is %v, want %v", created, want)
+	if want, ok := plainTime(s); !ok || !want.Equal(created) {
+		t.Fatalf("created_at %q is %v, want %v", s, created, want)
 	}
+}
+
+var timeForm = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)([.,]\d+)?(?:([Zz]| ?UTC)| ?([+-]\d\d):?(\d\d))$`)
+
+// plainTime reads what parseTime does in another way: it spells the text as
+// package time wants it.
+func plainTime(s string) (time.Time, bool) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, true
+	}
+	f := timeForm.FindStringSubmatch(s)
+	if f == nil {
+		return time.Time{}, false
+	}
+	zone := "Z"
+	if f[6] != "" {
+		zone = f[6] + ":" + f[7]
+	}
+	second, leap := f[3], f[3] == "60"
+	if leap {
+		second = "59"
+	}
+	t, err := time.Parse(time.RFC3339Nano, f[1]+"T"+f[2]+second+f[4]+zone)
+	if t = t.UTC(); err != nil || f[6] > "+23" && f[6] < "-" || f[6] > "-23" || f[7] > "59" {
+		return time.Time{}, false
+	}
+	if leap {
+		t = t.Add(time.Second)
+		return t, t.Truncate(time.Second).Equal(time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC))
+	}
+	return t, true
+}
+
+// FuzzTime: what a time is, two readers agree on.
+func FuzzTime(f *testing.F) {
+	for _, tt := range timeTests {
+		f.Add(tt.text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got, ok := parseTime([]byte(text))
+		want, wanted := plainTime(text)
+		if ok != wanted || ok && !got.Equal(want) {
+			t.Fatalf("%q: got %v, %t, want %v, %t", text, got, ok, want, wanted)
+		}
+		if ok && got.Location() != time.UTC {
+			t.Fatalf("%q is in %v", text, got.Location())
+		}
+	})
 }
 
 // FuzzToken: a token is usable in a header, or there is an error.
@@ -129,8 +210,8 @@ func FuzzToken(f *testing.F) {
 			}
 		case !usableToken(tok.value) || tok.accountID < 0 || tok.expiresIn < 0 || tok.expiresIn > maxTokenLife:
 			t.Fatalf("got %+v", tok)
-		case tok.use(time.Now()) < minTokenUse:
-			t.Fatalf("used for %v", tok.use(time.Now()))
+		case tok.use(time.Now(), 1) < minTokenUse:
+			t.Fatalf("used for %v", tok.use(time.Now(), 1))
 		}
 	})
 }

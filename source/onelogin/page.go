@@ -1,6 +1,7 @@
 package onelogin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,25 +27,40 @@ const (
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // Page implements source.Client. A 401 is answered with a new token and the
-// same page, once: tokens end in the middle of runs.
+// same page, once: tokens end in the middle of runs. It can take minutes where
+// the edge refuses calls: each waits for its turn, at most a minute.
 func (c *Client) Page(ctx context.Context, q source.Query) (source.Page, error) {
+	if !c.begins.Load() {
+		return c.askPage(ctx, q, false)
+	}
+	leave, err := c.edge.enter(ctx)
+	if err != nil {
+		return source.Page{}, err
+	}
+	defer leave()
+	c.begins.Store(false)
+	return c.askPage(ctx, q, true)
+}
+
+// askPage is Page; urgent calls come before others at the edge.
+func (c *Client) askPage(ctx context.Context, q source.Query, urgent bool) (source.Page, error) {
 	target, err := c.pageURL(q)
 	if err != nil {
 		return source.Page{}, configurationError(err)
 	}
-	token, err := c.token(ctx, "")
+	token, err := c.token(ctx, "", urgent)
 	if err != nil {
 		return source.Page{}, err
 	}
-	page, err := c.page(ctx, target, token)
+	page, err := c.page(ctx, target, token, urgent)
 	if !refusedToken(err) {
 		return page, err
 	}
 	c.opts.Log.Debug().Msg("token refused, getting a new one and asking for the same page again")
-	if token, err = c.token(ctx, token); err != nil {
+	if token, err = c.token(ctx, token, urgent); err != nil {
 		return source.Page{}, err
 	}
-	page, err = c.page(ctx, target, token)
+	page, err = c.page(ctx, target, token, urgent)
 	if refusedToken(err) {
 		// So that the next call starts with the secret as it is then.
 		c.tokens.forget(token)
@@ -82,7 +98,7 @@ func (c *Client) pageURL(q source.Query) (string, error) {
 }
 
 // page makes one call with token.
-func (c *Client) page(ctx context.Context, target, token string) (source.Page, error) {
+func (c *Client) page(ctx context.Context, target, token string, urgent bool) (source.Page, error) {
 	a, err := c.do(ctx, request{
 		endpoint: endpointEvents,
 		stage:    stageFetchLogs,
@@ -96,26 +112,28 @@ func (c *Client) page(ctx context.Context, target, token string) (source.Page, e
 		authorization: "Bearer " + token,
 		maxBody:       c.opts.Limits.Body,
 		sizeHint:      c.bodySize.Load() * 9 / 8,
+		urgent:        urgent,
+		again:         urgent, // it has its token
 	})
 	if err != nil {
 		return source.Page{}, err
 	}
-	if a.status != http.StatusOK {
-		return source.Page{}, c.refusal(stageFetchLogs, a, faultOf(a))
-	}
-	c.bodySize.Store(int64(len(a.body)))
-	p, flt, err := decodePage(a.body)
-	switch {
-	case flt.failed:
-		return source.Page{}, c.refusal(stageFetchLogs, a, flt)
-	case err != nil:
-		e := &source.APIError{Stage: stageFetchLogs}
-		if _, ok := errors.AsType[listingError](err); ok {
-			setUnreadable(e, msgListing, err)
-		} else {
-			setUnreadable(e, msgReading, err)
+	var p source.Page
+	switch a.status {
+	case http.StatusOK:
+		c.bodySize.Store(int64(len(a.body)))
+		var flt fault
+		p, flt, err = decodePage(a.body)
+		switch {
+		case flt.failed:
+			return source.Page{}, c.refusal(stageFetchLogs, a, flt)
+		case err != nil:
+			return source.Page{}, c.unreadable(stageFetchLogs, a, err)
 		}
-		return source.Page{}, c.annotate(e, a)
+	case http.StatusNoContent:
+		p.Unsaid, p.Ascending = true, true
+	default:
+		return source.Page{}, c.refusal(stageFetchLogs, a, faultOf(a))
 	}
 	if t, err := http.ParseTime(a.header.Get("Date")); err == nil {
 		p.ServerTime = t.UTC()
@@ -131,12 +149,11 @@ func (e listingError) Error() string { return string(e) }
 
 // Why a body is not a page.
 const (
-	errNotObject    listingError = "the answer is not an object"
-	errTwice        listingError = "the answer has a key twice"
-	errNoData       listingError = "the answer has no data array"
-	errNoPagination listingError = "the answer does not say whether a page follows"
-	errNoCursor     listingError = "the answer says that a page follows but has no cursor for it"
-	errLongCursor   listingError = "the answer's cursor is too long"
+	errNotObject  listingError = "the answer is not an object"
+	errTwice      listingError = "the answer has a key twice"
+	errNoData     listingError = "the answer has no data array"
+	errNullData   listingError = "the answer has no data but says that a page follows"
+	errLongCursor listingError = "the answer's cursor is too long"
 )
 
 // syntaxError says where a body stops being JSON, and nothing of what is there.
@@ -203,6 +220,11 @@ func readEnvelope(body []byte, data func(at int) (int, bool)) (envelope, error) 
 	return env, nil
 }
 
+// ErrUnparted is the cause of an error for an answer whose elements cannot be
+// told apart: one of them is broken, and where it ends is in doubt. A smaller
+// page has fewer neighbours for it to spoil, see source.APIError.Narrow.
+var ErrUnparted = errors.New("the elements of the answer cannot be told apart")
+
 // decodePage reads a body with status 200. A fault is an error that the body
 // itself tells; it goes before the error, which says why the body is no page.
 func decodePage(body []byte) (source.Page, fault, error) {
@@ -210,52 +232,77 @@ func decodePage(body []byte) (source.Page, fault, error) {
 	r.body = body
 	env, err := readEnvelope(body, r.data)
 	if err != nil {
+		// An answer that is cut off is none of its elements' doing.
+		if cut, ok := errors.AsType[syntaxError](err); ok && r.torn && (cut.at < cut.length || bytes.HasSuffix(bytes.TrimSpace(body), []byte("}"))) {
+			err = fmt.Errorf("%w: %w", ErrUnparted, err)
+		}
 		return source.Page{}, fault{}, err
 	}
 	if flt := env.fault(); flt.failed {
 		return source.Page{}, flt, nil
 	}
-	if !r.array {
+	null := string(env.data) == "null"
+	if !r.array && !null {
 		return source.Page{}, fault{}, errNoData
 	}
-	p := source.Page{Events: r.events, Malformed: r.malformed, Ascending: !r.descends}
-	p.Next, err = nextCursor(env.pagination)
-	if err != nil && p.Len() > 0 {
-		return source.Page{}, fault{}, err
+	n := readNext(env.pagination)
+	p := source.Page{Events: r.events, Malformed: r.malformed, Ascending: !r.descends, Next: n.cursor}
+	switch {
+	case null && (n.cursor != "" || n.follows):
+		// Where nothing is, nothing follows: something was left out.
+		return source.Page{}, fault{}, errNullData
+	case len(n.cursor) > maxCursor:
+		return source.Page{}, fault{}, errLongCursor
+	case n.said && !null:
+	case p.Len() > 0 && n.cursor != "":
+		// Asking with the cursor tells.
+	default:
+		p.Next, p.Unsaid = "", true
 	}
-	p.Unsaid = err != nil
 	return p, fault{}, nil
 }
 
-// nextCursor decides whether a page follows. next_link decides, and a missing
-// one is not taken for null: that would turn "unknown" into "no more".
-func nextCursor(pagination []byte) (string, error) {
+// next is what an answer says of the page after it.
+type next struct {
+	// said tells that it says how to go on: that no page follows, or with which
+	// cursor.
+	said    bool
+	follows bool   // it says that one follows, be it without a cursor
+	cursor  string // empty: none
+}
+
+// readNext decides whether a page follows. next_link decides, and a missing one
+// is not taken for null: that would turn "unknown" into "no more". A cursor that
+// stands in the link alone is taken from there.
+func readNext(pagination []byte) next {
 	var p struct {
 		Next  json.RawMessage `json:"next_link"`
 		After json.RawMessage `json:"after_cursor"`
 	}
-	if len(pagination) == 0 || pagination[0] != '{' || json.Unmarshal(pagination, &p) != nil || p.Next == nil {
-		return "", errNoPagination
+	if len(pagination) == 0 || pagination[0] != '{' || json.Unmarshal(pagination, &p) != nil {
+		return next{}
 	}
-	if string(p.Next) == "null" {
-		return "", nil
-	}
-	if p.Next[0] != '"' {
-		return "", errNoPagination
-	}
-	var cursor string
-	if p.After != nil && json.Unmarshal(p.After, &cursor) != nil {
-		return "", errNoCursor
-	}
+	cursor := looseString(p.After)
 	switch {
-	case cursor == "" && string(p.Next) == `""`:
-		return "", nil
-	case cursor == "":
-		return "", errNoCursor
-	case len(cursor) > maxCursor:
-		return "", errLongCursor
+	case string(p.Next) == "null":
+		return next{said: true}
+	case len(p.Next) == 0 || p.Next[0] != '"':
+		return next{cursor: cursor}
 	}
-	return cursor, nil
+	link := looseString(p.Next)
+	if cursor == "" {
+		cursor = linkCursor(link)
+	}
+	return next{said: link == "" || cursor != "", follows: link != "", cursor: cursor}
+}
+
+// linkCursor is the cursor that a link holds. The link itself is never followed.
+func linkCursor(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return ""
+	}
+	return u.Query().Get("after_cursor")
 }
 
 // pageReader gathers the elements of data.
@@ -265,6 +312,7 @@ type pageReader struct {
 	events    []schemas.Event
 	malformed []source.Malformed
 	descends  bool
+	torn      bool // the array does not come to its end
 }
 
 func (r *pageReader) data(at int) (int, bool) {
@@ -272,7 +320,9 @@ func (r *pageReader) data(at int) (int, bool) {
 		return skipValue(r.body, at, 1)
 	}
 	r.array = true
-	return eachElement(r.body, at, 1, r.element)
+	end, ok := eachElement(r.body, at, 1, r.element)
+	r.torn = !ok
+	return end, ok
 }
 
 func (r *pageReader) element(at int) (int, bool) {
@@ -287,7 +337,12 @@ func (r *pageReader) element(at int) (int, bool) {
 		reason = reasonNotObject
 	}
 	if !ok {
-		return end, false
+		// Its neighbours are not to be lost for it.
+		after, parted := skipBroken(r.body, at)
+		if !parted || !endsElement(r.body, after) {
+			return end, false
+		}
+		end, reason = after, reasonNotJSON
 	}
 	raw := r.body[at:end:end]
 	if reason != "" {
@@ -305,4 +360,11 @@ func (r *pageReader) element(at int) (int, bool) {
 	}
 	r.events = append(r.events, ev)
 	return end, true
+}
+
+// endsElement tells whether what follows at b[i] is the next element or the end
+// of the array.
+func endsElement(b []byte, i int) bool {
+	i = skipSpace(b, i)
+	return i < len(b) && (b[i] == ',' || b[i] == ']')
 }

@@ -9,10 +9,14 @@ import (
 	"onelogin-kafka/source"
 )
 
-// maxWait bounds what a header may make us wait. OneLogin's window is an hour;
-// a day is past every honest answer, and keeps a broken one from stopping a
-// connector for good.
-const maxWait = 24 * time.Hour
+const (
+	// maxWait bounds what a header may make us wait: OneLogin's window is an hour,
+	// and no answer may stop a connector for longer.
+	maxWait = time.Hour
+	// maxReset is past every count of seconds that X-RateLimit-Reset may be: what
+	// is beyond it is something else, an epoch most likely, and says nothing.
+	maxReset = 24 * time.Hour
+)
 
 // readRateLimit reads X-RateLimit-*. Reset is in seconds from now, not an
 // epoch (recorded from the real service). A header that cannot be right says
@@ -26,10 +30,11 @@ func readRateLimit(h http.Header, at time.Time) source.RateLimit {
 	return source.RateLimit{Limit: limit, Remaining: remaining, Reset: readReset(h), At: at}
 }
 
-// readReset reads X-RateLimit-Reset; 0 if it is missing or cannot be right.
+// readReset reads X-RateLimit-Reset, an hour at most; 0 if it is missing or
+// cannot be right.
 func readReset(h http.Header) time.Duration {
-	if reset, ok := headerInt(h, "X-RateLimit-Reset"); ok && reset <= int(maxWait/time.Second) {
-		return time.Duration(reset) * time.Second
+	if reset, ok := headerInt(h, "X-RateLimit-Reset"); ok && reset <= int(maxReset/time.Second) {
+		return min(time.Duration(reset)*time.Second, maxWait)
 	}
 	return 0
 }
@@ -40,8 +45,8 @@ func headerInt(h http.Header, name string) (int, bool) {
 	return int(n), err == nil
 }
 
-// readRetryAfter reads Retry-After in both its forms (RFC 9110, 10.2.3); 0 if
-// it is missing, past or unreadable. A date is taken relative to the answer's
+// readRetryAfter reads Retry-After in both its forms (RFC 9110, 10.2.3), an hour
+// at most; 0 if it is missing, past or unreadable. A date is taken relative to the answer's
 // own Date, so that our clock does not matter.
 func readRetryAfter(h http.Header, at time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -103,6 +103,10 @@ type request struct {
 	body          []byte
 	maxBody       int64
 	sizeHint      int64
+	// urgent calls come before those of connectors that have begun.
+	urgent bool
+	// again tells that the caller goes on with what it began.
+	again bool
 }
 
 // answer is a whole answer with status 200, or any other status with as much of
@@ -115,9 +119,67 @@ type answer struct {
 	rateLimit source.RateLimit
 }
 
-// do makes one HTTP request. The error is ctx's own when ctx is over, and an
-// *source.APIError else; an answer with any status is not an error here.
+// edgeTries is how often a call is made that the edge refuses. Others have been
+// slowed down by then: who is refused still has a trouble of its own.
+const edgeTries = 6
+
+// do makes one HTTP request when its turn has come, and makes it again, a few
+// times, where the edge refuses it: nothing has counted it but the edge.
 func (c *Client) do(ctx context.Context, r request) (*answer, error) {
+	if c.edge == nil {
+		return c.doOnce(ctx, r)
+	}
+	wait := edgeRetry
+	for try := 1; ; try++ {
+		sent, err := c.edge.turn(ctx, c, r.urgent, r.again || try > 1)
+		if busy, ok := errors.AsType[busyError](err); ok {
+			return nil, throttledByEdge(r.stage, busy)
+		}
+		if err != nil {
+			return nil, err
+		}
+		a, err := c.doOnce(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if !refusedByEdge(a) {
+			c.refused.Store(0)
+			return a, nil
+		}
+		c.edge.refusal(c, sent, c.refused.Add(1))
+		told := readRetryAfter(a.header, a.at)
+		if try == edgeTries || told > edgeRetryMost {
+			return a, nil
+		}
+		if err := sleep(ctx, max(told, wait/2+rand.N(wait))); err != nil {
+			return nil, err
+		}
+		wait *= 2
+	}
+}
+
+const (
+	// edgeRetry is about how long a call that the edge refused waits before it is
+	// made again; twice as long each further time.
+	edgeRetry = 500 * time.Millisecond
+	// edgeRetryMost is the longest wait that is not told as THROTTLED.
+	edgeRetryMost = 10 * time.Second
+)
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// doOnce makes one HTTP request. The error is ctx's own when ctx is over, and an
+// *source.APIError else; an answer with any status is not an error here.
+func (c *Client) doOnce(ctx context.Context, r request) (*answer, error) {
 	start := c.opts.Now()
 	// The limit is a timeout of our own and must not be mistaken for the
 	// caller's: ctx itself is asked first wherever something failed.
@@ -179,13 +241,11 @@ func (c *Client) exchange(ctx context.Context, r request) (*answer, error) {
 	if a.status != http.StatusOK {
 		// The status says enough. A body that breaks off only says it worse.
 		a.body, _ = readBody(resp.Body, min(resp.ContentLength, maxErrorBody), maxErrorBody)
+		a.body = bytes.TrimPrefix(a.body, byteOrderMark)
 		return a, nil
 	}
 	if enc := resp.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return a, errEncoding
-	}
-	if !isJSON(a.header) {
-		return a, errContentType
 	}
 	if resp.ContentLength > r.maxBody {
 		return a, &BodyTooLargeError{Limit: r.maxBody}
@@ -194,22 +254,14 @@ func (c *Client) exchange(ctx context.Context, r request) (*answer, error) {
 	if resp.ContentLength >= 0 {
 		hint = resp.ContentLength
 	}
+	// What it calls itself does not matter: the body is validated whole.
 	a.body, err = readBody(resp.Body, hint, r.maxBody)
+	a.body = bytes.TrimPrefix(a.body, byteOrderMark)
 	return a, err
 }
 
-// isJSON is true for a missing content type too: the body is validated anyhow.
-func isJSON(h http.Header) bool {
-	v := h.Get("Content-Type")
-	if v == "" {
-		return true
-	}
-	t, _, err := mime.ParseMediaType(v)
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
-		return false
-	}
-	return t == "application/json" || t == "text/json" || strings.HasSuffix(t, "+json")
-}
+// byteOrderMark says nothing: JSON is UTF-8.
+var byteOrderMark = []byte("\ufeff")
 
 // readBody reads r to its end. The size hint spares growing: what is read stays
 // in memory as long as an event of it does.
@@ -248,14 +300,13 @@ func (e errSlow) Timeout() bool { return true }
 
 // Causes of failures that need no further detail.
 var (
-	errRequest     = errors.New("the request cannot be made")
-	errEncoding    = errors.New("the answer has a content encoding that was not asked for")
-	errContentType = errors.New("the answer is not declared as JSON")
-	errNotHTTP     = errors.New("the answer is not proper HTTP or its header is over the limit")
-	errBrokenBody  = errors.New("the answer breaks off or cannot be decompressed")
-	errBrokenLink  = errors.New("the connection broke")
-	errHeaderSlow  = errors.New("no answer in time")
-	errNotShown    = errors.New("the reason is not shown, since its text may hold a secret")
+	errRequest    = errors.New("the request cannot be made")
+	errEncoding   = errors.New("the answer has a content encoding that was not asked for")
+	errNotHTTP    = errors.New("the answer is not proper HTTP or its header is over the limit")
+	errBrokenBody = errors.New("the answer breaks off or cannot be decompressed")
+	errBrokenLink = errors.New("the connection broke")
+	errHeaderSlow = errors.New("no answer in time")
+	errNotShown   = errors.New("the reason is not shown, since its text may hold a secret")
 )
 
 // transportFailure says what it means that no whole answer came. Errors of
@@ -278,8 +329,6 @@ func transportFailure(stage string, err error) *source.APIError {
 		setUnreadable(e, msgReading, tooLarge)
 	case errors.Is(err, errEncoding):
 		setUnreadable(e, msgReading, errEncoding)
-	case errors.Is(err, errContentType):
-		setUnreadable(e, msgReading, errContentType)
 	case errors.As(err, &slow):
 		setTimeout(e, slow)
 	case errors.As(err, &op) && op.Op == "dial":

@@ -4,25 +4,26 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"onelogin-kafka/source"
 )
 
 const (
-	// tokenMargin is how long before its end a token is no longer used. OneLogin
-	// answers with the same token until it has ended, so the margin only spares
-	// requests that are on their way at that moment.
+	// tokenMargin is how long before its end a token is no longer used, at most.
+	// OneLogin answers with the same token until it has ended, so the margin only
+	// spares requests that are on their way at that moment. When within it is left
+	// to chance, so that tokens that were made at one time are not asked for at one
+	// time.
 	tokenMargin = 10 * time.Second
 	// minTokenUse is the least time between two token requests that nothing
 	// but the token's age calls for.
 	minTokenUse = 5 * time.Second
 	// unknownTokenUse is how long a token is used that does not say when it
-	// ends. Asking again is harmless.
+	// ends, up to a quarter less. Asking again is harmless.
 	unknownTokenUse = time.Hour
 	// maxTokenLife bounds an expires_in; OneLogin's is ten hours.
 	maxTokenLife = 30 * 24 * time.Hour
@@ -62,8 +63,10 @@ func (t *tokens) forget(value string) {
 }
 
 // token returns a token to use now, asking for one where needed. refused is a
-// token that the API has refused; the answer can be the same one again.
-func (c *Client) token(ctx context.Context, refused string) (string, error) {
+// token that the API has refused; the answer can be the same one again. Tokens
+// that were made at one time end at one time: who renews one waits for its turn
+// among those that do, and among those that begin.
+func (c *Client) token(ctx context.Context, refused string, urgent bool) (string, error) {
 	if v, ok := c.tokens.get(c.opts.Now(), refused); ok {
 		return v, nil
 	}
@@ -77,10 +80,15 @@ func (c *Client) token(ctx context.Context, refused string) (string, error) {
 	if v, ok := c.tokens.get(c.opts.Now(), refused); ok {
 		return v, nil
 	}
-	return c.newToken(ctx)
+	if c.edge != nil && !urgent {
+		if err := c.edge.spread(ctx); err != nil {
+			return "", err
+		}
+	}
+	return c.newToken(ctx, urgent)
 }
 
-// renewToken asks for a token whatever there is.
+// renewToken asks for a token whatever there is. Somebody waits for it.
 func (c *Client) renewToken(ctx context.Context) error {
 	select {
 	case c.tokens.flight <- struct{}{}:
@@ -88,12 +96,12 @@ func (c *Client) renewToken(ctx context.Context) error {
 		return ctx.Err()
 	}
 	defer func() { <-c.tokens.flight }()
-	_, err := c.newToken(ctx)
+	_, err := c.newToken(ctx, true)
 	return err
 }
 
 // newToken asks for a token and keeps it. The caller holds the flight.
-func (c *Client) newToken(ctx context.Context) (string, error) {
+func (c *Client) newToken(ctx context.Context, urgent bool) (string, error) {
 	secret, err := c.readSecret()
 	if err != nil {
 		return "", err
@@ -107,6 +115,7 @@ func (c *Client) newToken(ctx context.Context) (string, error) {
 		authorization: "client_id:" + c.clientID + ", client_secret:" + secret,
 		body:          []byte(`{"grant_type":"client_credentials"}`),
 		maxBody:       maxTokenBody,
+		urgent:        urgent,
 	})
 	if err != nil {
 		return "", err
@@ -119,11 +128,9 @@ func (c *Client) newToken(ctx context.Context) (string, error) {
 	case flt.failed:
 		return "", c.refusal(stageAuthentication, a, flt)
 	case err != nil:
-		e := &source.APIError{Stage: stageAuthentication}
-		setUnreadable(e, msgFailed, err)
-		return "", c.annotate(e, a)
+		return "", c.unreadable(stageAuthentication, a, err)
 	}
-	use := tok.use(serverTime(a.header, a.at))
+	use := tok.use(serverTime(a.header, a.at), rand.Float64())
 	c.tokens.set(tok.value, a.at.Add(use))
 	if tok.accountID > 0 {
 		c.accountID.Store(tok.accountID)
@@ -143,16 +150,16 @@ type tokenAnswer struct {
 // use is how long from now the token is used. now is the server's time, so that
 // our clock does not matter: a token answer can be hours older than its token
 // looks, because OneLogin repeats a living token with its original created_at
-// and a constant expires_in.
-func (t tokenAnswer) use(now time.Time) time.Duration {
+// and a constant expires_in. chance is from 0 to 1.
+func (t tokenAnswer) use(now time.Time, chance float64) time.Duration {
 	if t.expiresIn <= 0 {
-		return unknownTokenUse
+		return unknownTokenUse - time.Duration(chance*float64(unknownTokenUse/4))
 	}
 	left := t.expiresIn
 	if !t.createdAt.IsZero() {
 		left = min(left, t.createdAt.Add(t.expiresIn).Sub(now))
 	}
-	return max(left-tokenMargin, minTokenUse)
+	return max(left-time.Duration(chance*float64(tokenMargin)), minTokenUse)
 }
 
 // Why a body is not a token.

@@ -3,6 +3,7 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -35,6 +36,9 @@ type Config struct {
 	HourlyLimit int `json:"hourly_limit" yaml:"hourly_limit"`
 	// Exhausted is what a call beyond the budget gets.
 	Exhausted ExhaustedForm `json:"exhausted,omitempty" yaml:"exhausted,omitempty"`
+
+	// Edge limits the calls of one address, whatever account they are for.
+	Edge EdgeLimit `json:"edge,omitzero" yaml:"edge,omitempty"`
 
 	// Gzip compresses answers for clients that accept it.
 	Gzip bool `json:"gzip,omitempty" yaml:"gzip,omitempty"`
@@ -90,8 +94,23 @@ type Tenant struct {
 	// IDGap is the mean distance between neighbouring ids, at least 32. 0: 1000.
 	IDGap int64 `json:"id_gap,omitempty" yaml:"id_gap,omitempty"`
 
+	// Second is a second sequence of ids beside the first.
+	Second Second `json:"second,omitzero" yaml:"second,omitempty"`
+
 	Page  Page  `json:"page,omitzero" yaml:"page,omitempty"`
 	Since Since `json:"since,omitzero" yaml:"since,omitempty"`
+	Until Until `json:"until,omitzero" yaml:"until,omitempty"`
+}
+
+// Second is a tenant's second ascending sequence of ids, far above the first:
+// the order of ids is then not that of time. Only one of its fields is set.
+type Second struct {
+	// Before: the events that came more than this before Start have ids of the
+	// second sequence, as in an account that was moved to a shard with lower ids.
+	Before Duration `json:"before,omitempty" yaml:"before,omitempty"`
+	// Share is the fraction of events that have ids of the second sequence, as if
+	// two shards wrote the account's events.
+	Share float64 `json:"share,omitempty" yaml:"share,omitempty"`
 }
 
 // BigFirstID is the first id beyond what a float64 holds exactly.
@@ -112,11 +131,63 @@ type Page struct {
 	FullPageLinks bool `json:"full_page_links,omitempty" yaml:"full_page_links,omitempty"`
 	// Descending is the order of answers to requests without sort.
 	Descending bool `json:"descending,omitempty" yaml:"descending,omitempty"`
+	// Order is the order of answers whatever sort says.
+	Order Order `json:"order,omitempty" yaml:"order,omitempty"`
+	// Empty is how a page without events is told.
+	Empty EmptyForm `json:"empty,omitempty" yaml:"empty,omitempty"`
+	// FailAbove lets the server fail at pages of more than so many events, as it
+	// does that cannot make them in time; with FailWith. 0: at none. Hits counts
+	// it as LargePage.
+	FailAbove int      `json:"fail_above,omitempty" yaml:"fail_above,omitempty"`
+	FailWith  FailForm `json:"fail_with,omitempty" yaml:"fail_with,omitempty"`
 }
+
+// Order is an order of answers.
+type Order string
+
+// The orders. The first is by ascending id unless sort asks for the other.
+const (
+	OrderSort       Order = ""
+	OrderDescending Order = "descending" // by descending id, whatever was asked for
+	OrderBack       Order = "back"       // pages from the newest to the oldest id, each ascending inside
+	OrderShuffled   Order = "shuffled"   // pages by ascending id, in no order inside
+)
+
+// EmptyForm is a form of a page without events.
+type EmptyForm string
+
+// The forms of a page without events.
+const (
+	EmptyList         EmptyForm = ""              // "data":[]
+	EmptyNull         EmptyForm = "null"          // "data":null
+	EmptyNoContent    EmptyForm = "204"           // no body
+	EmptyNoPagination EmptyForm = "no_pagination" // "data":[] and no pagination
+)
+
+// FailForm is how a page fails that is too large for the server.
+type FailForm string
+
+// The forms of failing at a large page. The first is the default.
+const (
+	Fail504      FailForm = "504"       // the edge's page, after a while
+	Fail500      FailForm = "500"       // JSON
+	FailTimeout  FailForm = "timeout"   // no answer for ten minutes
+	FailTooLarge FailForm = "too_large" // TooLargeBytes of JSON
+)
+
+// LargePage is what Hits counts pages by that FailAbove failed.
+const LargePage = "large_page"
 
 // Since is how a tenant reads since; the default is created_at >= since.
 type Since struct {
 	Exclusive bool `json:"exclusive,omitempty" yaml:"exclusive,omitempty"` // created_at > since
+	Seconds   bool `json:"seconds,omitempty" yaml:"seconds,omitempty"`     // rounded down to the second first
+}
+
+// Until is how a tenant reads until; the default is created_at < until.
+type Until struct {
+	Ignored   bool `json:"ignored,omitempty" yaml:"ignored,omitempty"`
+	Inclusive bool `json:"inclusive,omitempty" yaml:"inclusive,omitempty"` // created_at <= until
 	Seconds   bool `json:"seconds,omitempty" yaml:"seconds,omitempty"`     // rounded down to the second first
 }
 
@@ -137,6 +208,17 @@ type Traffic struct {
 	// uniformly up to LateBy. Their id and created_at are the early ones.
 	Late   float64  `json:"late,omitempty" yaml:"late,omitempty"`
 	LateBy Duration `json:"late_by,omitempty" yaml:"late_by,omitempty"`
+	// Backdated is the fraction of events whose created_at lies up to BackdatedBy
+	// before their turn. Their id and the time at which they are visible are not.
+	Backdated   float64  `json:"backdated,omitempty" yaml:"backdated,omitempty"`
+	BackdatedBy Duration `json:"backdated_by,omitempty" yaml:"backdated_by,omitempty"`
+
+	// IDAs and CreatedAs are how id and created_at are written.
+	IDAs      IDForm   `json:"id_as,omitempty" yaml:"id_as,omitempty"`
+	CreatedAs TimeForm `json:"created_as,omitempty" yaml:"created_as,omitempty"`
+	// Broken is the fraction of events that are not JSON, in the form BrokenAs.
+	Broken   float64    `json:"broken,omitempty" yaml:"broken,omitempty"`
+	BrokenAs BrokenForm `json:"broken_as,omitempty" yaml:"broken_as,omitempty"`
 
 	UnknownFields float64 `json:"unknown_fields,omitempty" yaml:"unknown_fields,omitempty"` // fields nobody knows
 	UnknownTypes  float64 `json:"unknown_types,omitempty" yaml:"unknown_types,omitempty"`   // event_type_id nobody knows
@@ -223,8 +305,11 @@ func (t *Tenant) validate() error {
 		return fmt.Errorf("tenant %s: a backlog or duration is negative", t.Name)
 	case t.FirstID < 0 || t.IDGap < 32:
 		return fmt.Errorf("tenant %s: first_id is negative or id_gap below 32", t.Name)
-	case t.Page.Max < 1 || t.Page.Default < 1:
-		return fmt.Errorf("tenant %s: page sizes must be at least 1", t.Name)
+	case t.Second.Before < 0 || !(t.Second.Share >= 0 && t.Second.Share <= 1) || t.Second.Before > 0 && t.Second.Share > 0:
+		return fmt.Errorf("tenant %s: second is negative, more than all, or both", t.Name)
+	}
+	if err := t.rules().validate(); err != nil {
+		return fmt.Errorf("tenant %s: %w", t.Name, err)
 	}
 	if err := t.Traffic.validate(); err != nil {
 		return fmt.Errorf("tenant %s: %w", t.Name, err)
@@ -232,10 +317,15 @@ func (t *Tenant) validate() error {
 	return nil
 }
 
+// shaped tells whether events can look like anything but OneLogin's usual ones.
+func (t *Traffic) shaped() bool {
+	return t.UnknownFields+t.UnknownTypes+t.Nulls+t.Spaced+t.Large+t.Broken+t.Backdated > 0 || t.IDAs != IDNumber || t.CreatedAs != TimeMillis
+}
+
 func (t *Traffic) validate() error {
 	for name, f := range map[string]float64{
 		"ties": t.Ties, "late": t.Late, "unknown_fields": t.UnknownFields, "unknown_types": t.UnknownTypes,
-		"nulls": t.Nulls, "spaced": t.Spaced, "large": t.Large,
+		"nulls": t.Nulls, "spaced": t.Spaced, "large": t.Large, "backdated": t.Backdated, "broken": t.Broken,
 	} {
 		if !(f >= 0 && f <= 1) {
 			return fmt.Errorf("%s is %v, not 0 to 1", name, f)
@@ -244,8 +334,10 @@ func (t *Traffic) validate() error {
 	switch {
 	case !(t.Rate >= 0 && t.Rate <= 1e6):
 		return fmt.Errorf("rate is %v, not 0 to 1,000,000", t.Rate)
-	case t.Jitter < 0 || t.LateBy < 0:
-		return errors.New("jitter or late_by is negative")
+	case t.Jitter < 0 || t.LateBy < 0 || t.BackdatedBy < 0:
+		return errors.New("jitter, late_by or backdated_by is negative")
+	case !slices.Contains(idForms, t.IDAs) || !slices.Contains(timeForms, t.CreatedAs) || !slices.Contains(brokenForms, t.BrokenAs):
+		return errors.New("id_as, created_as or broken_as is no known form")
 	case t.TieSize < 0 || t.TieSize > 10_000:
 		return errors.New("tie_size is not 0 to 10,000")
 	case t.LargeBytes < 0:

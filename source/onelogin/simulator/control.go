@@ -61,6 +61,21 @@ func (s *Server) SetTraffic(tenant string, edit func(*Traffic)) error {
 	return t.change(s.now(), 0, func(tr *Traffic, _ *bool) error { edit(tr); return nil })
 }
 
+// SetAnswers changes how a tenant's answers are made from now on.
+func (s *Server) SetAnswers(tenant string, edit func(*Page, *Since, *Until)) error {
+	t := s.tenant(tenant)
+	if t == nil {
+		return errNoTenant
+	}
+	r := t.rules()
+	edit(&r.page, &r.since, &r.until)
+	if err := r.validate(); err != nil {
+		return err
+	}
+	t.setRules(r)
+	return nil
+}
+
 // Burst makes n events come into being now, at once.
 func (s *Server) Burst(tenant string, n int64) error {
 	t := s.tenant(tenant)
@@ -168,6 +183,8 @@ func (s *Server) controlHandler() http.Handler {
 	mux.HandleFunc("GET /_sim/faults", s.controlFaults)
 	mux.HandleFunc("POST /_sim/faults", s.controlSetFaults)
 	mux.HandleFunc("DELETE /_sim/faults", func(w http.ResponseWriter, r *http.Request) { s.ClearFaults(); s.controlFaults(w, r) })
+	mux.HandleFunc("GET /_sim/edge", s.controlEdge)
+	mux.HandleFunc("POST /_sim/edge", s.controlSetEdge)
 	mux.HandleFunc("POST /_sim/freeze", func(w http.ResponseWriter, r *http.Request) { s.Freeze(); s.controlStats(w, r) })
 	mux.HandleFunc("POST /_sim/thaw", func(w http.ResponseWriter, r *http.Request) { s.Thaw(); s.controlStats(w, r) })
 	mux.HandleFunc("GET /_sim/stats", s.controlStats)
@@ -210,7 +227,8 @@ func (s *Server) controlAdd(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, 200, mustJSON(s.state(s.tenant(t.Name))))
 }
 
-// controlTenant takes any fields of Traffic, and what is to be done.
+// controlTenant takes any fields of Traffic, page, since and until, and what is
+// to be done.
 func (s *Server) controlTenant(w http.ResponseWriter, r *http.Request) {
 	t := s.tenant(r.PathValue("tenant"))
 	if t == nil {
@@ -224,9 +242,17 @@ func (s *Server) controlTenant(w http.ResponseWriter, r *http.Request) {
 		RevokeToken  bool  `json:"revoke_token"`
 		RotateSecret bool  `json:"rotate_secret"`
 		SpendBudget  int   `json:"spend_budget"`
+		Page         Page  `json:"page"`
+		Since        Since `json:"since"`
+		Until        Until `json:"until"`
 	}{}
 	order.Traffic, _ = t.traffic()
+	now := t.rules()
+	order.Page, order.Since, order.Until = now.page, now.since, now.until
 	err := readBody(r, &order)
+	if err == nil {
+		err = (rules{order.Page, order.Since, order.Until}).validate()
+	}
 	if err == nil && (order.Burst < 0 || order.SpendBudget < 0) {
 		err = errors.New("burst and spend_budget cannot be negative")
 	}
@@ -243,6 +269,7 @@ func (s *Server) controlTenant(w http.ResponseWriter, r *http.Request) {
 		writeError(w, 400, err)
 		return
 	}
+	t.setRules(rules{order.Page, order.Since, order.Until})
 	if order.RevokeToken {
 		s.revoke(t)
 	}
@@ -289,6 +316,7 @@ type truthLine struct {
 	CreatedAt time.Time `json:"created_at"`
 	VisibleAt time.Time `json:"visible_at"`
 	SHA256    string    `json:"sha256"`
+	Odd       bool      `json:"odd,omitempty"`
 }
 
 // controlTruth lists events with an id above ?after=.
@@ -309,7 +337,7 @@ func (s *Server) controlTruth(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	b := bufio.NewWriterSize(w, 64<<10)
 	for e := range events {
-		line := mustJSON(truthLine{ID: e.ID, CreatedAt: e.CreatedAt, VisibleAt: e.VisibleAt, SHA256: e.SHA256()})
+		line := mustJSON(truthLine{ID: e.ID, CreatedAt: e.CreatedAt, VisibleAt: e.VisibleAt, SHA256: e.SHA256(), Odd: e.Odd})
 		if _, err := b.Write(append(line, '\n')); err != nil {
 			return
 		}

@@ -99,42 +99,6 @@ func weigh() (table [64]uint8) {
 	return table
 }
 
-// maker renders the events of one tenant. It is immutable.
-type maker struct {
-	seed    uint64
-	account int64
-	firstID int64
-	gap     int64
-	users   int64
-}
-
-// reserved ids at the end of each gap belong to what faults put in, so that no
-// event ever has one of them.
-const reserved = 16
-
-// id is event i's id: ascending with i, with a random gap.
-func (m *maker) id(i int64) int64 {
-	return m.firstID + i*m.gap + int64(sub(hash(m.seed, i), saltID)%uint64(m.gap-reserved))
-}
-
-// after is the index of the first event whose id is above id.
-func (m *maker) after(id int64) int64 {
-	if id < m.firstID {
-		return 0
-	}
-	i := (id - m.firstID) / m.gap
-	if m.id(i) <= id {
-		i++
-	}
-	return i
-}
-
-// index is the event that has this id.
-func (m *maker) index(id int64) (i int64, ok bool) {
-	i = (id - m.firstID) / m.gap
-	return i, id >= m.firstID && m.id(i) == id
-}
-
 // look is what an event looks like, apart from its place in time.
 type look struct {
 	h            uint64
@@ -145,7 +109,17 @@ type look struct {
 	unknownType  bool
 	nulls        bool
 	spaced       bool
+	broken       bool
 	large        int
+	// What it is written like.
+	idAs      IDForm
+	createdAs TimeForm
+	brokenAs  BrokenForm
+}
+
+// odd tells that no client can read it as an event.
+func (l *look) odd() bool {
+	return l.broken || l.idAs == IDFloat || l.createdAs == TimeLocal || l.createdAs == TimeEpoch
 }
 
 func chance(h uint64, salt uint64, p float64) bool { return p > 0 && unit(sub(h, salt)) < p }
@@ -159,6 +133,10 @@ func (m *maker) look(t *Traffic, i int64) look {
 		unknownType:  chance(h, saltUnknownType, t.UnknownTypes),
 		nulls:        chance(h, saltNulls, t.Nulls),
 		spaced:       chance(h, saltSpaced, t.Spaced),
+		broken:       chance(h, saltBroken, t.Broken),
+		idAs:         t.IDAs,
+		createdAs:    t.CreatedAs,
+		brokenAs:     t.BrokenAs,
 	}
 	if chance(h, saltLarge, t.Large) {
 		l.large = orDefault(t.LargeBytes, 1<<20)
@@ -210,11 +188,11 @@ func (m *maker) renderAs(b []byte, l look, id, created int64) []byte {
 		case opAccount:
 			b = strconv.AppendInt(b, m.account, 10)
 		case opCreated:
-			b = appendTime(b, created)
+			b = appendCreated(b, l.createdAs, created)
 		case opType:
 			b = strconv.AppendInt(b, int64(l.eventType), 10)
 		case opID:
-			b = strconv.AppendInt(b, id, 10)
+			b = appendID(b, l.idAs, id)
 		case opActorID:
 			b = strconv.AppendInt(b, m.userID(actor), 10)
 		case opActorName:
@@ -239,6 +217,9 @@ func (m *maker) renderAs(b []byte, l look, id, created int64) []byte {
 	}
 	if l.unknownField {
 		b = append(b, futureKey...)
+	}
+	if l.broken {
+		b = appendBroken(b, l.brokenAs, sub(l.h, saltBroken))
 	}
 	return append(b, '}')
 }

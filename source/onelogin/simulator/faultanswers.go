@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 const (
 	html429 = "<html><body><h1>429 Too Many Requests</h1>\nYou have sent too many requests in a given amount of time.\n</body></html>\n"
 	html502 = "<html><body><h1>502 Bad Gateway</h1>\nThe server returned an invalid or incomplete response.\n</body></html>\n"
+	html504 = "<html><body><h1>504 Gateway Time-out</h1>\nThe server didn't respond in time.\n</body></html>\n"
 	htmlOK  = "<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body>We will be back soon.</body></html>\n"
 )
 
@@ -130,6 +132,7 @@ func (s *Server) distort(f *fault, t *tenant, v *view, q *query, p *page) {
 			s.faults.undo(f)
 			return
 		}
+		t.arrange(q, rows)
 		p.rows, p.after, p.next = rows, cursor(q.afterID), true
 	case EndlessCursor:
 		if len(p.rows) == 0 {
@@ -139,6 +142,10 @@ func (s *Server) distort(f *fault, t *tenant, v *view, q *query, p *page) {
 		p.after, p.next = cursor(t.position(v, q, p)), true
 	case EmptyPage:
 		p.after, p.next, p.rows = cursor(t.position(v, q, p)), true, nil
+	case EmptyEnd, EmptyUnsaid, NoContent, EarlyEnd, NoPagination, BareLink:
+		s.conceal(f, p)
+	case ErrorText:
+		p.errorText = true
 	case DataNull:
 		p.data = dataNull
 	case DataMissing:
@@ -154,17 +161,78 @@ func (s *Server) distort(f *fault, t *tenant, v *view, q *query, p *page) {
 
 // position is the id that the page stands behind.
 func (t *tenant) position(v *view, q *query, p *page) int64 {
+	ids := make([]int64, 0, len(p.rows))
+	for _, r := range p.rows {
+		ids = append(ids, t.maker.id(r.index))
+	}
+	m := &t.maker
 	switch {
 	case q.hasAfter:
 		return q.afterID
-	case len(p.rows) > 0 && q.descending:
-		return t.maker.id(p.rows[0].index) + 1
-	case len(p.rows) > 0:
-		return t.maker.id(p.rows[0].index) - 1
+	case len(ids) > 0 && q.descending:
+		return slices.Max(ids) + 1
+	case len(ids) > 0:
+		return slices.Min(ids) - 1
 	case q.descending || v.count == 0:
-		return t.maker.firstID - 1
+		return m.firstID - 1
 	default:
-		return t.maker.id(v.count - 1)
+		return m.base(m.sequences()-1) + v.count*m.gap
+	}
+}
+
+// conceal leaves something out of a page, where it hides something.
+func (s *Server) conceal(f *fault, p *page) {
+	switch f.name {
+	case EmptyEnd, EmptyUnsaid, NoContent:
+		if len(p.rows) == 0 {
+			s.faults.undo(f)
+			return
+		}
+		p.rows, p.after, p.before, p.next, p.prev = nil, "", "", false, false
+		p.unsaid = f.name == EmptyUnsaid
+		if f.name == NoContent {
+			p.data = noContent
+		}
+	case NoPagination:
+		p.unsaid = true
+	case EarlyEnd, BareLink:
+		if !p.next {
+			s.faults.undo(f)
+			return
+		}
+		p.next, p.bare = false, f.name == BareLink
+	}
+}
+
+// replica is the view that a call is answered from: the present one, or an older
+// one where it would make another page.
+func (s *Server) replica(f *fault, t *tenant, v *view, q *query) view {
+	if !f.is(StaleReplica) {
+		return *v
+	}
+	old := v.before(f.wait(30 * time.Second))
+	now, more := t.find(v, q, nil)
+	then, before := t.find(&old, q, nil)
+	if more == before && slices.Equal(now, then) {
+		s.faults.undo(f)
+	}
+	return old
+}
+
+// failLarge answers a page that is too large for the server.
+func (s *Server) failLarge(w http.ResponseWriter, r *http.Request, t *tenant, form FailForm) {
+	s.faults.count(LargePage, t.name, 1)
+	switch form {
+	case Fail500:
+		writeStatus(w, 500, "Internal Server Error", "Internal Server Error")
+	case FailTimeout:
+		pause(r, 10*time.Minute)
+		panic(http.ErrAbortHandler)
+	case FailTooLarge:
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		s.respondTooLarge(w)
+	default:
+		writeHTML(w, http.StatusGatewayTimeout, html504)
 	}
 }
 
@@ -175,7 +243,7 @@ func (t *tenant) spoil(name string, p *page) {
 	r := p.rows[k]
 	p.insertAt = k + 1
 	m := &t.maker
-	end := m.firstID + (r.index+1)*m.gap - reserved
+	end := m.base(m.sequence(r.index)) + (r.index+1)*m.gap - reserved
 	h := sub(hash(m.seed, r.index), saltBody)
 	account := strconv.FormatInt(m.account, 10)
 	created := string(appendTime(nil, r.created))
@@ -185,7 +253,7 @@ func (t *tenant) spoil(name string, p *page) {
 		forms := [...]string{`42`, `"not an event"`, `null`, `[]`, `[[{"id":1}]]`, `true`}
 		in.Raw = []byte(forms[h%uint64(len(forms))])
 	case MissingID:
-		forms := [...]string{``, `"id":null,`, `"id":"45192198208",`, `"id":4.5e3,`, `"id":{},`, `"id":99999999999999999999,`}
+		forms := [...]string{``, `"id":null,`, `"id":"4519-2198208",`, `"id":4.5e3,`, `"id":{},`, `"id":99999999999999999999,`}
 		in.Raw = []byte(`{"account_id":` + account + `,` + forms[h%uint64(len(forms))] + `"created_at":` + created + `,"event_type_id":5}`)
 	case BadTime:
 		forms := [...]string{`"yesterday"`, `null`, `1709077689212`, `""`, `"2024-02-30T25:61:61.000Z"`}
@@ -214,11 +282,12 @@ func (s *Server) tally(t *tenant, v *view, p *page) {
 		if i > 0 && r.created < p.rows[i-1].created && r.index > p.rows[i-1].index {
 			hits[OutOfOrder]++
 		}
-		if tr := r.traffic; tr.UnknownFields+tr.UnknownTypes+tr.Nulls+tr.Spaced+tr.Large > 0 {
+		if tr := r.traffic; tr.shaped() {
 			l := t.maker.look(tr, r.index)
 			for name, yes := range map[string]bool{
 				UnknownFields: l.unknownField, UnknownTypes: l.unknownType, NullEverywhere: l.nulls,
-				WhiteSpace: l.spaced && !l.nulls, LargeEvent: l.large > 0,
+				WhiteSpace: l.spaced && !l.nulls, LargeEvent: l.large > 0, BrokenEvents: l.broken,
+				TextIDs: l.idAs == IDText, WebhookTimes: l.createdAs == TimeWebhook, BackdatedEvents: r.backdated,
 			} {
 				if yes {
 					hits[name]++
@@ -245,6 +314,9 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, f *fault, body 
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	if f.is(WrongContentType) {
 		h.Set("Content-Type", "text/plain")
+	}
+	if f.is(ByteOrderMark) {
+		body = append([]byte("\ufeff"), body...)
 	}
 	if f.is(BodyTooLarge) {
 		s.respondTooLarge(w)

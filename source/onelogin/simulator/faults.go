@@ -3,9 +3,7 @@ package simulator
 import (
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -39,11 +37,20 @@ const (
 	ConnectionCut     = "connection_cut"      // cut in mid-body
 	BodyTooLarge      = "body_too_large"      // TooLargeBytes of JSON
 	WrongContentType  = "wrong_content_type"  // the right body as text/plain
+	ByteOrderMark     = "byte_order_mark"     // the right body behind a byte order mark
 	NullBody          = "null_body"           // the JSON value null
 	RepeatedPage      = "repeated_page"       // the page before, again; only with a cursor
 	RepeatedCursor    = "repeated_cursor"     // the cursor that was sent, again; only with a cursor
 	EndlessCursor     = "endless_cursor"      // ever new cursors that lead to the same page
 	EmptyPage         = "empty_page"          // no elements, but cursor and next_link
+	EmptyEnd          = "empty_end"           // no elements and no next_link, though there are some
+	EmptyUnsaid       = "empty_unsaid"        // no elements and no pagination, though there are some
+	NoContent         = "no_content"          // 204, though there are some
+	EarlyEnd          = "early_end"           // the right elements and no next_link, though a page follows
+	NoPagination      = "no_pagination"       // the right elements and no pagination
+	BareLink          = "bare_link"           // a next_link without any cursor; only where a page follows
+	ErrorText         = "error_text"          // "error":"false"
+	StaleReplica      = "stale_replica"       // the page as it was Delay ago (30 s); only where that shows
 	DataNull          = "data_null"           // "data":null
 	DataMissing       = "data_missing"        // no data
 	MalformedElement  = "malformed_element"   // one more element, not an object
@@ -59,6 +66,10 @@ const (
 	NullEverywhere  = "null_everywhere"  // Traffic.Nulls; hit when one is shown
 	WhiteSpace      = "white_space"      // Traffic.Spaced; hit when one is shown
 	LargeEvent      = "large_event"      // Traffic.Large; hit when one is shown
+	BackdatedEvents = "backdated_events" // Traffic.Backdated, BackdatedBy = Delay (1 h); hit when one is shown
+	TextIDs         = "text_ids"         // Traffic.IDAs text; hit when one is shown
+	WebhookTimes    = "webhook_times"    // Traffic.CreatedAs webhook; hit when one is shown
+	BrokenEvents    = "broken_events"    // Traffic.Broken; hit when one is shown
 )
 
 // fits says where a fault can happen.
@@ -82,12 +93,15 @@ var kinds = []struct {
 	{RateLimitExceeded, onAny}, {ServerError, onAny}, {BadGateway, onAny}, {Unavailable, onAny}, {HTMLOK, onAny},
 	{ErrorOK, onAny}, {FlatError, onAny}, {ErrorObject, onAny}, {Redirect, onAny}, {ConnectionReset, onAny},
 	{SlowHeaders, onAny}, {SlowBody, onAny}, {TruncatedBody, onAny}, {TruncatedGzip, onGzip}, {ConnectionCut, onAny},
-	{BodyTooLarge, onAny}, {WrongContentType, onAny}, {NullBody, onAny},
+	{BodyTooLarge, onAny}, {WrongContentType, onAny}, {ByteOrderMark, onAny}, {NullBody, onAny},
 	{RepeatedPage, onNextPage}, {RepeatedCursor, onNextPage}, {EndlessCursor, onPage}, {EmptyPage, onPage},
+	{EmptyEnd, onPage}, {EmptyUnsaid, onPage}, {NoContent, onPage}, {EarlyEnd, onPage}, {NoPagination, onPage}, {BareLink, onPage},
+	{ErrorText, onPage}, {StaleReplica, onPage},
 	{DataNull, onPage}, {DataMissing, onPage}, {MalformedElement, onPage}, {MissingID, onPage}, {BadTime, onPage},
 	{FutureTime, onPage},
 	{EqualTimestamps, onTraffic}, {OutOfOrder, onTraffic}, {LateEvents, onTraffic}, {UnknownFields, onTraffic},
 	{UnknownTypes, onTraffic}, {NullEverywhere, onTraffic}, {WhiteSpace, onTraffic}, {LargeEvent, onTraffic},
+	{BackdatedEvents, onTraffic}, {TextIDs, onTraffic}, {WebhookTimes, onTraffic}, {BrokenEvents, onTraffic},
 }
 
 // FaultNames lists all faults. onEveryCall leaves out those that are a shape of
@@ -123,6 +137,9 @@ type FaultSetting struct {
 	Probability float64 `json:"probability" yaml:"probability"`
 	// Times ends the fault after so many hits. 0: never. Not for events' shape.
 	Times int `json:"times,omitempty" yaml:"times,omitempty"`
+	// Row is how many calls in a row to which it can happen a hit lasts; Times
+	// counts such rows. 0: 1. Not for events' shape.
+	Row int `json:"row,omitempty" yaml:"row,omitempty"`
 	// Delay is the fault's time, where it has one. 0: its default.
 	Delay Duration `json:"delay,omitempty" yaml:"delay,omitempty"`
 }
@@ -131,141 +148,6 @@ type FaultSetting struct {
 type FaultState struct {
 	FaultSetting
 	Hits int64 `json:"hits"`
-}
-
-// fault is a fault that happens to one call.
-type fault struct {
-	name  string
-	delay time.Duration
-	key   faultKey
-	hit   hitKey
-	p     float64 // the probability it was drawn with
-	last  bool    // whether it ended the fault
-}
-
-func (f *fault) is(name string) bool { return f != nil && f.name == name }
-
-func (f *fault) wait(def time.Duration) time.Duration { return orDefault(f.delay, def) }
-
-type faultKey struct{ name, tenant, endpoint string }
-
-type hitKey struct{ name, tenant string }
-
-// faults decides which calls fail, and counts.
-type faults struct {
-	mu    sync.Mutex
-	rand  *rand.Rand
-	set   []*FaultSetting // in the order in which they were first set
-	hits  map[hitKey]int64
-	nonce uint64
-}
-
-func newFaults(seed uint64) *faults {
-	return &faults{rand: rand.New(rand.NewPCG(seed, 0xfa17)), hits: map[hitKey]int64{}}
-}
-
-func (k *FaultSetting) key() faultKey { return faultKey{k.Name, k.Tenant, k.Endpoint} }
-
-func (fs *faults) change(f FaultSetting) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	for _, old := range fs.set {
-		if old.key() == f.key() {
-			*old = f
-			return
-		}
-	}
-	fs.set = append(fs.set, &f)
-}
-
-// facts are what decides whether a fault can happen to a call.
-type facts struct {
-	tenant, endpoint string
-	cursor, gzip     bool
-}
-
-func (k fits) possible(c facts) bool {
-	switch k {
-	case onAny:
-		return true
-	case onTenant:
-		return c.tenant != ""
-	case onPage:
-		return c.endpoint == endpointEvents
-	case onNextPage:
-		return c.endpoint == endpointEvents && c.cursor
-	case onGzip:
-		return c.gzip
-	default:
-		return false
-	}
-}
-
-// draw returns the fault that happens to a call, counted, or nil.
-func (fs *faults) draw(c facts) *fault {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	var drawn []*FaultSetting
-	for _, f := range fs.set {
-		kind, _ := fitsOf(f.Name)
-		if f.Endpoint == c.endpoint && (f.Tenant == "" || f.Tenant == c.tenant) && kind.possible(c) &&
-			f.Probability > 0 && fs.rand.Float64() < f.Probability {
-			drawn = append(drawn, f)
-		}
-	}
-	if len(drawn) == 0 {
-		return nil
-	}
-	f := drawn[fs.rand.IntN(len(drawn))]
-	hit := &fault{
-		name: f.Name, delay: time.Duration(f.Delay), key: f.key(), hit: hitKey{f.Name, c.tenant}, p: f.Probability,
-	}
-	if f.Times > 0 {
-		hit.last = f.Times == 1
-		if f.Times--; hit.last {
-			f.Probability = 0
-		}
-	}
-	fs.hits[hit.hit]++
-	return hit
-}
-
-// undo takes a fault back that could not happen after all, so that it happens
-// to a later call.
-func (fs *faults) undo(f *fault) {
-	if f == nil {
-		return
-	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.hits[f.hit]--
-	for _, set := range fs.set {
-		if set.key() != f.key {
-			continue
-		}
-		if f.last {
-			set.Times, set.Probability = 1, f.p
-		} else if set.Times > 0 {
-			set.Times++
-		}
-	}
-}
-
-func (fs *faults) count(name, tenant string, n int64) {
-	if n == 0 {
-		return
-	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.hits[hitKey{name, tenant}] += n
-}
-
-// unique makes a cursor that was never sent before.
-func (fs *faults) unique() uint64 {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.nonce++
-	return fs.nonce
 }
 
 // Hits is how often a fault happened to a tenant, or to anybody if tenant is
@@ -312,8 +194,8 @@ func (s *Server) checkFault(f FaultSetting) (FaultSetting, fits, error) {
 		err = fmt.Errorf("there is no tenant %q", f.Tenant)
 	case !(f.Probability >= 0 && f.Probability <= 1):
 		err = fmt.Errorf("fault %s: probability is %v, not 0 to 1", f.Name, f.Probability)
-	case f.Times < 0 || f.Delay < 0:
-		err = fmt.Errorf("fault %s: times or delay is negative", f.Name)
+	case f.Times < 0 || f.Row < 0 || f.Delay < 0:
+		err = fmt.Errorf("fault %s: times, row or delay is negative", f.Name)
 	case !slices.Contains(endpoints, f.Endpoint):
 		err = fmt.Errorf("fault %s: there is no endpoint %q", f.Name, f.Endpoint)
 	}
@@ -323,7 +205,7 @@ func (s *Server) checkFault(f FaultSetting) (FaultSetting, fits, error) {
 // ClearFaults switches every fault off. Hits stay.
 func (s *Server) ClearFaults() {
 	for _, f := range s.Faults() {
-		if f.Probability > 0 {
+		if f.Probability > 0 || f.Row > 0 {
 			f.Probability = 0
 			_ = s.SetFault(f.FaultSetting) // it was valid when it was set
 		}
@@ -351,6 +233,20 @@ func (t *Traffic) set(f FaultSetting) {
 		t.Spaced = f.Probability
 	case LargeEvent:
 		t.Large = f.Probability
+	case BackdatedEvents:
+		t.Backdated, t.BackdatedBy = f.Probability, orDefault(f.Delay, Duration(time.Hour))
+	case TextIDs:
+		t.IDAs = IDNumber
+		if f.Probability > 0 {
+			t.IDAs = IDText
+		}
+	case WebhookTimes:
+		t.CreatedAs = TimeMillis
+		if f.Probability > 0 {
+			t.CreatedAs = TimeWebhook
+		}
+	case BrokenEvents:
+		t.Broken = f.Probability
 	}
 }
 

@@ -89,7 +89,51 @@ func with(text string) func(*testing.T, *simulator.Server, outcome) {
 	}
 }
 
+// second wants the second page of ten, in which one thing is left out, or a page
+// without events.
+func second(events int, check func(a answer, body string) bool) func(*testing.T, *simulator.Server, outcome) {
+	return func(t *testing.T, s *simulator.Server, o outcome) {
+		a := o.page(t)
+		var got []string
+		for _, e := range a.Data {
+			got = append(got, string(e))
+		}
+		if want := rawOf(truth(t, s, "acme")[10:10+events], nil); o.code != 200 || !slices.Equal(got, want) || !check(a, o.body) {
+			t.Errorf("got %d %.500s", o.code, o.body)
+		}
+	}
+}
+
 var faultTests = map[string]func(*testing.T, *simulator.Server, outcome){
+	simulator.ByteOrderMark: func(t *testing.T, s *simulator.Server, o outcome) {
+		if !strings.HasPrefix(o.body, "\xef\xbb\xbf{") {
+			t.Errorf("got %.20q", o.body)
+		}
+		o.body = o.body[3:]
+		second(10, func(a answer, _ string) bool { return a.Pagination.NextLink != nil })(t, s, o)
+	},
+	simulator.EmptyEnd: second(0, func(a answer, body string) bool {
+		return a.Pagination.NextLink == nil && a.Pagination.AfterCursor == nil && strings.Contains(body, `"pagination":{`) && strings.Contains(body, `"data":[]`)
+	}),
+	simulator.EmptyUnsaid: second(0, func(_ answer, body string) bool {
+		return !strings.Contains(body, "pagination") && strings.Contains(body, `"data":[]`)
+	}),
+	simulator.NoContent: func(t *testing.T, _ *simulator.Server, o outcome) {
+		if o.code != 204 || o.body != "" || o.header.Get("X-RateLimit-Limit") != "5000" {
+			t.Errorf("got %d %q %v", o.code, o.body, o.header)
+		}
+	},
+	simulator.EarlyEnd:     second(10, func(a answer, _ string) bool { return a.Pagination.NextLink == nil }),
+	simulator.NoPagination: second(10, func(_ answer, body string) bool { return !strings.Contains(body, "pagination") }),
+	simulator.BareLink: second(10, func(a answer, _ string) bool {
+		return a.Pagination.NextLink != nil && !strings.Contains(*a.Pagination.NextLink, "cursor") && a.Pagination.AfterCursor == nil
+	}),
+	simulator.ErrorText: func(t *testing.T, _ *simulator.Server, o outcome) {
+		if !strings.HasPrefix(o.body, `{"status":{"error":"false",`) || strings.Count(o.body, `"event_type_id":`) != 10 {
+			t.Errorf("got %.200s", o.body)
+		}
+	},
+	simulator.StaleReplica: second(0, func(a answer, _ string) bool { return a.Pagination.NextLink == nil }),
 	simulator.Unauthorized: code(401, "Authentication Failure"),
 	simulator.TokenRevoked: func(t *testing.T, s *simulator.Server, o outcome) {
 		code(401, "Authentication Failure")(t, s, o)
@@ -266,7 +310,11 @@ func TestFaultsOfCalls(t *testing.T) {
 				})
 				tok := token(t, s, "acme")
 				first := call(t, s, tok, "")
-				if err := s.SetFault(simulator.FaultSetting{Name: name, Tenant: "acme", Probability: 1, Times: 1}); err != nil {
+				f := simulator.FaultSetting{Name: name, Tenant: "acme", Probability: 1, Times: 1}
+				if name == simulator.StaleReplica {
+					f.Delay = simulator.Duration(24 * time.Hour) // before the backlog
+				}
+				if err := s.SetFault(f); err != nil {
 					t.Fatal(err)
 				}
 				got := call(t, s, tok, *first.page(t).Pagination.AfterCursor)
@@ -335,6 +383,11 @@ func TestFaultsOfEvents(t *testing.T) {
 		simulator.NullEverywhere: shows(`"user_id":null,"user_name":null}`),
 		simulator.WhiteSpace:     shows(" ,\n  "),
 		simulator.LargeEvent:     shows(strings.Repeat("large ", 100_000)),
+		simulator.BackdatedEvents: func(f []fact) bool {
+			return slices.ContainsFunc(f, func(f fact) bool { return f.visible.Sub(f.created) > 5*time.Second })
+		},
+		simulator.TextIDs:      shows(`,"id":"`),
+		simulator.WebhookTimes: shows(` UTC","custom`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, k := one(t, nil)
@@ -368,7 +421,7 @@ func TestFaultsOfEvents(t *testing.T) {
 			}
 		})
 	}
-	if got, want := len(simulator.FaultNames(false))-len(simulator.FaultNames(true)), 8; got != want {
+	if got, want := len(simulator.FaultNames(false))-len(simulator.FaultNames(true))-1, 11; got != want {
 		t.Errorf("%d faults of events exist, %d are tested", got, want)
 	}
 }

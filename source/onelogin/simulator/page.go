@@ -22,6 +22,7 @@ type query struct {
 	user, id         int64
 	hasUser, hasID   bool
 	hasAfter, hasBef bool
+	rules            rules
 }
 
 // badRequest is an answer of 400 that blames a parameter.
@@ -39,8 +40,9 @@ func (e *badRequest) write(w http.ResponseWriter) {
 }
 
 func (t *tenant) parse(v url.Values) (*query, *badRequest) {
-	q := &query{since: math.MinInt64, until: math.MaxInt64, limit: t.page.Default, descending: t.page.Descending}
-	if err := q.parseTimes(v, t.since); err != nil {
+	r := t.rules()
+	q := &query{since: math.MinInt64, until: math.MaxInt64, limit: r.page.Default, descending: r.page.Descending, rules: r}
+	if err := q.parseTimes(v); err != nil {
 		return nil, err
 	}
 	switch sort := v.Get("sort"); sort {
@@ -51,6 +53,12 @@ func (t *tenant) parse(v url.Values) (*query, *badRequest) {
 		q.descending = true
 	default:
 		return nil, &badRequest{attribute: "sort", text: "sort has an unknown attribute"}
+	}
+	switch r.page.Order {
+	case OrderDescending, OrderBack:
+		q.descending = true
+	case OrderShuffled:
+		q.descending = false
 	}
 	if err := q.parseCursors(v, t.maker.account); err != nil {
 		return nil, err
@@ -63,15 +71,15 @@ func (t *tenant) parse(v url.Values) (*query, *badRequest) {
 		if err != nil || n < 1 {
 			return nil, &badRequest{attribute: "limit", text: "limit has incorrect data type. It should be -> integer", flat: true}
 		}
-		if n > t.page.Max && t.page.Reject {
-			return nil, &badRequest{"limit", "limit should be less than or equal to " + strconv.Itoa(t.page.Max), t.page.RejectText}
+		if n > r.page.Max && r.page.Reject {
+			return nil, &badRequest{"limit", "limit should be less than or equal to " + strconv.Itoa(r.page.Max), r.page.RejectText}
 		}
-		q.limit = min(n, t.page.Max)
+		q.limit = min(n, r.page.Max)
 	}
 	return q, nil
 }
 
-func (q *query) parseTimes(v url.Values, s Since) *badRequest {
+func (q *query) parseTimes(v url.Values) *badRequest {
 	for name, bound := range map[string]*int64{"since": &q.since, "until": &q.until} {
 		text := v.Get(name)
 		if text == "" {
@@ -83,12 +91,22 @@ func (q *query) parseTimes(v url.Values, s Since) *badRequest {
 		}
 		*bound = at.UnixNano()
 	}
-	if q.since != math.MinInt64 {
+	if s := q.rules.since; q.since != math.MinInt64 {
 		if s.Seconds {
 			q.since = time.Unix(0, q.since).Truncate(time.Second).UnixNano()
 		}
 		if s.Exclusive {
 			q.since++
+		}
+	}
+	if u := q.rules.until; u.Ignored {
+		q.until = math.MaxInt64
+	} else if q.until != math.MaxInt64 {
+		if u.Seconds {
+			q.until = time.Unix(0, q.until).Truncate(time.Second).UnixNano()
+		}
+		if u.Inclusive {
+			q.until++
 		}
 	}
 	return nil
@@ -146,6 +164,8 @@ type row struct {
 	created int64
 	traffic *Traffic
 	late    bool
+
+	backdated bool
 }
 
 // find appends the events that q asks for, in its order, and tells whether
@@ -165,21 +185,11 @@ func (t *tenant) find(v *view, q *query, rows []row) (_ []row, more bool) {
 		}
 		first, end = max(first, i), min(end, i+1)
 	}
-	// A cursor stands at an id; before it in one order is after it in the other.
 	down := q.descending != q.hasBef
-	switch {
-	case q.hasAfter && !q.descending:
-		first = max(first, t.maker.after(q.afterID))
-	case q.hasAfter:
-		end = min(end, t.maker.after(q.afterID-1))
-	case q.hasBef && !q.descending:
-		end = min(end, t.maker.after(q.beforeID-1))
-	case q.hasBef:
-		first = max(first, t.maker.after(q.beforeID))
-	}
 	n := 0
+	var seq int64
 	take := func(i int64, g *segment, a at) bool {
-		if a.visible > v.now || a.created < q.since || a.created >= q.until || !t.matches(q, g, i) {
+		if a.visible > v.now || a.created < q.since || a.created >= q.until || t.maker.sequence(i) != seq || !t.matches(q, g, i) {
 			return true
 		}
 		if n == q.limit {
@@ -187,13 +197,22 @@ func (t *tenant) find(v *view, q *query, rows []row) (_ []row, more bool) {
 			return false
 		}
 		n++
-		rows = append(rows, row{index: i, created: a.created, traffic: &g.traffic, late: a.visible > a.turn})
+		rows = append(rows, row{index: i, created: a.created, traffic: &g.traffic, late: a.visible > a.turn, backdated: a.backdated})
 		return true
 	}
-	if down {
-		v.eachDown(first, end, take)
-	} else {
-		v.each(first, end, take)
+	for k := range t.maker.sequences() {
+		if seq = k; down {
+			seq = t.maker.sequences() - 1 - k
+		}
+		from, to := t.bounds(q, seq, first, end)
+		if down {
+			v.eachDown(from, to, take)
+		} else {
+			v.each(from, to, take)
+		}
+		if more {
+			break
+		}
 	}
 	if q.hasBef {
 		found := rows[len(rows)-n:]
@@ -202,6 +221,29 @@ func (t *tenant) find(v *view, q *query, rows []row) (_ []row, more bool) {
 		}
 	}
 	return rows, more
+}
+
+// bounds narrows the events from first to end to those of a sequence that the
+// cursors of q leave. A cursor stands at an id; before it in one order is after
+// it in the other.
+func (t *tenant) bounds(q *query, seq, first, end int64) (int64, int64) {
+	m := &t.maker
+	switch {
+	case q.hasAfter && !q.descending:
+		first = max(first, m.after(seq, q.afterID))
+	case q.hasAfter:
+		end = min(end, m.after(seq, q.afterID-1))
+	case q.hasBef && !q.descending:
+		end = min(end, m.after(seq, q.beforeID-1))
+	case q.hasBef:
+		first = max(first, m.after(seq, q.beforeID))
+	}
+	if m.moved > 0 && seq == 0 {
+		first = max(first, m.moved)
+	} else if m.moved > 0 {
+		end = min(end, m.moved)
+	}
+	return first, end
 }
 
 func (t *tenant) matches(q *query, g *segment, i int64) bool {
@@ -213,103 +255,6 @@ func (t *tenant) matches(q *query, g *segment, i int64) bool {
 		return false
 	}
 	return !q.hasUser || l.user >= 0 && t.maker.userID(l.user) == q.user
-}
-
-// page is an answer before it is written.
-type page struct {
-	rows          []row
-	before, after string // cursors; empty: null
-	prev, next    bool   // whether there are links
-	data          dataForm
-	insert        []byte // an element that is no event
-	insertAt      int    // its place in rows
-}
-
-type dataForm uint8
-
-const (
-	dataArray dataForm = iota
-	dataNull
-	dataMissing
-)
-
-// paginate sets cursors and links as OneLogin does.
-func (t *tenant) paginate(p *page, q *query, more bool) {
-	full := len(p.rows) == q.limit
-	forward := more || t.page.FullPageLinks && full
-	backward := q.hasAfter
-	if q.hasBef {
-		forward, backward = true, more
-	}
-	if len(p.rows) == 0 {
-		if t.page.EndCursor {
-			p.after = q.after
-		}
-		return
-	}
-	if forward || t.page.EndCursor {
-		p.after = encodeCursor(t.maker.account, t.maker.id(p.rows[len(p.rows)-1].index), 0)
-	}
-	if backward {
-		p.before = encodeCursor(t.maker.account, t.maker.id(p.rows[0].index), 0)
-	}
-	p.next, p.prev = forward, backward
-}
-
-const (
-	statusOK = `"status":{"error":false,"code":200,"type":"success","message":"Success"}`
-	linkPath = "/api/1/events?"
-)
-
-func appendCursor(b []byte, name, cursor string) []byte {
-	b = append(append(append(b, '"'), name...), `":`...)
-	if cursor == "" {
-		return append(b, "null,"...)
-	}
-	return append(append(append(b, '"'), cursor...), `",`...)
-}
-
-func appendLink(b []byte, name, base, param, cursor string, there bool) []byte {
-	b = append(append(append(b, '"'), name...), `":`...)
-	if !there {
-		return append(b, "null"...)
-	}
-	b = append(append(append(b, '"'), base...), linkPath...)
-	b = append(append(append(b, param...), '='), url.QueryEscape(cursor)...)
-	return append(b, '"')
-}
-
-// write appends the answer.
-func (t *tenant) write(b []byte, p *page, base string) []byte {
-	b = append(b, '{')
-	b = append(b, statusOK...)
-	b = append(b, `,"pagination":{`...)
-	b = appendCursor(b, "before_cursor", p.before)
-	b = appendCursor(b, "after_cursor", p.after)
-	b = appendLink(b, "previous_link", base, "before_cursor", p.before, p.prev)
-	b = append(b, ',')
-	b = appendLink(b, "next_link", base, "after_cursor", p.after, p.next)
-	b = append(b, '}')
-	switch p.data {
-	case dataMissing:
-		return append(b, '}')
-	case dataNull:
-		return append(b, `,"data":null}`...)
-	}
-	b = append(b, `,"data":[`...)
-	for i, r := range p.rows {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		if p.insert != nil && i == p.insertAt {
-			b = append(append(b, p.insert...), ',')
-		}
-		b = t.maker.render(b, r.traffic, r.index, r.created)
-	}
-	if p.insert != nil && p.insertAt >= len(p.rows) {
-		b = append(append(b, ','), p.insert...)
-	}
-	return append(b, "]}"...)
 }
 
 var (
@@ -325,16 +270,27 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 			bad.write(w)
 			return
 		}
+		if above := q.rules.page.FailAbove; above > 0 && q.limit > above {
+			s.faults.undo(f)
+			s.failLarge(w, r, t, q.rules.page.FailWith)
+			return
+		}
 		rows, buffer := rowPool.Get().(*[]row), bufferPool.Get().(*[]byte)
 		defer func() { rowPool.Put(rows); bufferPool.Put(buffer) }()
 		v := t.view(s.now())
 		p := page{}
 		var more bool
-		p.rows, more = t.find(&v, q, (*rows)[:0])
+		shown := s.replica(f, t, &v, q)
+		p.rows, more = t.find(&shown, q, (*rows)[:0])
 		*rows = p.rows
 		t.paginate(&p, q, more)
+		t.arrange(q, p.rows)
 		s.distort(f, t, &v, q, &p)
 		s.tally(t, &v, &p)
+		if p.data == noContent {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		*buffer = t.write((*buffer)[:0], &p, s.linkBase(r))
 		s.respond(w, r, f, *buffer)
 	})

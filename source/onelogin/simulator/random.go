@@ -43,6 +43,10 @@ const (
 	saltUser
 	saltActor
 	saltBody
+	saltSequence
+	saltBackdated
+	saltBackdatedBy
+	saltBroken
 )
 
 func nameSeed(seed uint64, name string) uint64 {

@@ -35,6 +35,8 @@ type at struct {
 	turn    int64 // when it comes into being
 	created int64 // its created_at, whole milliseconds, at or before turn
 	visible int64 // when the API first shows it, at or after turn
+
+	backdated bool // created is far before turn
 }
 
 func newSchedule(seed uint64, t *Tenant, start time.Time) schedule {
@@ -64,7 +66,7 @@ func (s *schedule) add(g segment) {
 		g.first = s.segments[n-1].first + s.segments[n-1].count
 	}
 	s.segments = append(s.segments, g)
-	s.maxJitter = max(s.maxJitter, int64(g.traffic.Jitter)+int64(time.Millisecond))
+	s.maxJitter = max(s.maxJitter, int64(g.traffic.Jitter)+int64(g.traffic.BackdatedBy)+int64(time.Second))
 	s.maxLate = max(s.maxLate, int64(g.traffic.LateBy))
 }
 
@@ -150,7 +152,17 @@ func (s *schedule) at(g *segment, i int64) at {
 	if g.traffic.Jitter > 0 {
 		a.created -= int64(unit(sub(hash(s.seed, g.first+first), saltJitter)) * float64(g.traffic.Jitter))
 	}
-	a.created -= a.created % int64(time.Millisecond)
+	if g.traffic.Backdated > 0 {
+		if h := hash(s.seed, i); unit(sub(h, saltBackdated)) < g.traffic.Backdated {
+			a.created -= int64(unit(sub(h, saltBackdatedBy)) * float64(g.traffic.BackdatedBy))
+			a.backdated = true
+		}
+	}
+	precision := time.Millisecond
+	if g.traffic.CreatedAs.whole() {
+		precision = time.Second
+	}
+	a.created -= a.created % int64(precision)
 	if g.traffic.Late > 0 {
 		if h := hash(s.seed, i); unit(sub(h, saltLate)) < g.traffic.Late {
 			a.visible += int64(unit(sub(h, saltLateBy)) * float64(g.traffic.LateBy))

@@ -106,10 +106,10 @@ func TestIDs(t *testing.T) {
 		if id <= last {
 			t.Fatalf("id %d of event %d does not follow %d", id, i, last)
 		}
-		if got := m.after(last); got != i {
+		if got := m.after(0, last); got != i {
 			t.Fatalf("after(%d) is %d, want %d", last, got, i)
 		}
-		if got := m.after(id - 1); got != i {
+		if got := m.after(0, id-1); got != i {
 			t.Fatalf("after(%d) is %d, want %d", id-1, got, i)
 		}
 		if got, ok := m.index(id); !ok || got != i {

@@ -17,6 +17,7 @@ type Server struct {
 	config  Config
 	start   time.Time
 	faults  *faults
+	edge    edge
 	handler http.Handler
 	api     http.Handler
 	control http.Handler
@@ -63,6 +64,9 @@ func New(c Config) (*Server, error) {
 	case "", Exhausted429, Exhausted429HTML, Exhausted400:
 	default:
 		return nil, fmt.Errorf("exhausted is %q, not 429, 429_html or 400", c.Exhausted)
+	}
+	if err := s.SetEdge(c.Edge); err != nil {
+		return nil, err
 	}
 	if s.start = c.Start; s.start.IsZero() {
 		s.start = s.now()
@@ -189,7 +193,7 @@ func (s *Server) route() {
 		})
 	}
 	api.HandleFunc("/", noRoute)
-	s.api = api
+	s.api = s.guard(api)
 	s.control = s.controlHandler()
 	all := http.NewServeMux()
 	all.Handle("/_sim/", s.control)

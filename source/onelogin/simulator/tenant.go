@@ -9,8 +9,6 @@ import (
 type tenant struct {
 	name   string
 	maker  maker
-	page   Page
-	since  Since
 	budget *budget
 
 	mu        sync.Mutex
@@ -40,17 +38,35 @@ type view struct {
 	count    int64 // events whose turn has come
 }
 
+func (t *tenant) setRules(r rules) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.config.Page, t.config.Since, t.config.Until = r.page, r.since, r.until
+}
+
 func newTenant(c Tenant, seed uint64, start time.Time, b *budget) *tenant {
 	s := nameSeed(seed, c.Name)
-	return &tenant{
+	t := &tenant{
 		name: c.Name,
 		maker: maker{
-			seed: s, account: c.AccountID, firstID: c.FirstID, gap: c.IDGap, users: 200,
+			seed: s, account: c.AccountID, firstID: c.FirstID, gap: c.IDGap, users: 200, share: c.Second.Share,
 		},
-		page: c.Page, since: c.Since, budget: b, config: c,
+		budget: b, config: c,
 		schedule: newSchedule(s, &c, start),
 		calls:    map[call]int64{},
 	}
+	if c.Second.Before > 0 {
+		// The backlog is never changed, so this holds for ever.
+		t.maker.moved = t.schedule.search(c.Backlog, start.Add(-time.Duration(c.Second.Before)).UnixNano())
+	}
+	return t
+}
+
+// rules are how answers are made at present.
+func (t *tenant) rules() rules {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.config.rules()
 }
 
 // clock must be called with the lock held, so that no answer is ahead of a
@@ -65,6 +81,12 @@ func (t *tenant) view(now time.Time) view {
 	defer t.mu.Unlock()
 	at := t.clock(now)
 	return view{schedule: t.schedule, now: at, count: t.schedule.count(at)}
+}
+
+// before is v as it was at a time before.
+func (v *view) before(d time.Duration) view {
+	at := v.now - int64(d)
+	return view{schedule: v.schedule, now: at, count: v.schedule.count(at)}
 }
 
 // change cuts the schedule: n events at once, then traffic as given.

@@ -13,7 +13,10 @@ type Event struct {
 	ID        int64
 	CreatedAt time.Time
 	VisibleAt time.Time // when the API first shows it
-	Raw       []byte    // as every answer has it; the reader's only until the next event
+	// Odd tells that no client can read it as an event: it is not JSON, or its id
+	// or created_at is of a form whose meaning is in doubt. It is a dead letter.
+	Odd bool
+	Raw []byte // as every answer has it; the reader's only until the next event
 }
 
 // SHA256 is the hexadecimal digest of Raw.
@@ -26,7 +29,8 @@ func (e *Event) SHA256() string {
 // those not yet visible included, by ascending id.
 func (s *Server) Truth(tenant string) (iter.Seq[Event], error) { return s.TruthAfter(tenant, 0) }
 
-// TruthAfter is Truth for the events with an id above the given one.
+// TruthAfter is Truth for the events with an id above the given one. Where there
+// is a second sequence of ids, events below it still come into being.
 func (s *Server) TruthAfter(tenant string, id int64) (iter.Seq[Event], error) {
 	t := s.tenant(tenant)
 	if t == nil {
@@ -35,15 +39,27 @@ func (s *Server) TruthAfter(tenant string, id int64) (iter.Seq[Event], error) {
 	v := t.view(s.now())
 	return func(yield func(Event) bool) {
 		var raw []byte
-		v.each(t.maker.after(id), v.count, func(i int64, g *segment, a at) bool {
-			raw = t.maker.render(raw[:0], &g.traffic, i, a.created)
-			return yield(Event{
-				ID:        t.maker.id(i),
-				CreatedAt: time.Unix(0, a.created).UTC(),
-				VisibleAt: time.Unix(0, a.visible).UTC(),
-				Raw:       raw,
+		m, on := &t.maker, true
+		for seq := range m.sequences() {
+			v.each(m.after(seq, id), v.count, func(i int64, g *segment, a at) bool {
+				if m.sequence(i) != seq {
+					return true
+				}
+				l := m.look(&g.traffic, i)
+				raw = m.renderAs(raw[:0], l, m.id(i), a.created)
+				on = yield(Event{
+					ID:        m.id(i),
+					CreatedAt: time.Unix(0, a.created).UTC(),
+					VisibleAt: time.Unix(0, a.visible).UTC(),
+					Odd:       l.odd(),
+					Raw:       raw,
+				})
+				return on
 			})
-		})
+			if !on {
+				return
+			}
+		}
 	}, nil
 }
 
