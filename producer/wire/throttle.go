@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
@@ -18,13 +19,11 @@ func (c *Cluster) Throttled(node int32, key protocol.ApiKey) time.Time {
 	return c.broker(addr).throttled(laneOf(key))
 }
 
-// Throttle returns for how long brokers have wanted no more requests since the
-// Cluster was opened, by kind of requests: control, transaction, produce,
-// fetch. Brokers are added up.
-func (c *Cluster) Throttle() map[string]time.Duration {
-	by := make(map[string]time.Duration, numLanes)
-	for l, name := range laneNames {
-		by[name] = time.Duration(c.throttle[l].Load())
-	}
-	return by
+// Throttle returns for how long brokers have wanted no more requests of one of
+// Kinds since the Cluster was opened. Brokers are added up.
+func (c *Cluster) Throttle(kind string) time.Duration {
+	return time.Duration(c.throttle[slices.Index(laneNames[:], kind)].Load())
 }
+
+// Kinds are the kinds of requests that are throttled apart from each other.
+func Kinds() []string { return slices.Clone(laneNames[:]) }

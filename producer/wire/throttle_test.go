@@ -93,8 +93,11 @@ func TestASpentQuotaHoldsUpNothingElse(t *testing.T) {
 		if got := n.dialled("b:1") - dials; got != 0 {
 			t.Errorf("%d connections were made though others were free again", got)
 		}
-		want := map[string]time.Duration{"control": 0, "transaction": 0, "produce": wait * 3 / 2, "fetch": 0}
-		if diff := cmp.Diff(want, c.Throttle()); diff != "" {
+		want, got := map[string]time.Duration{"control": 0, "transaction": 0, "produce": wait * 3 / 2, "fetch": 0}, map[string]time.Duration{}
+		for _, kind := range Kinds() {
+			got[kind] = c.Throttle(kind)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("throttled altogether (-want +got):\n%s", diff)
 		}
 	})
