@@ -181,22 +181,22 @@ func TestANetworkSlowerThanOurPatience(t *testing.T) {
 
 // Each step of a connection has a bound of its own, and none is unbounded.
 func TestStepsOfAConnectionAreBounded(t *testing.T) {
-	bounds := Timeouts{Dial: 3 * time.Second, TLS: 5 * time.Second, SASL: 7 * time.Second, Request: 11 * time.Second}
+	bounds := Timeouts{Connect: 3 * time.Second, Handshake: 5 * time.Second, Login: 7 * time.Second, Request: 11 * time.Second}
 	cert := selfSigned(t)
 	for name, tc := range map[string]struct {
 		arrange func(n *network)
 		dial    func(n *network) func(context.Context, string, string) (net.Conn, error)
 		want    time.Duration
 	}{
-		"dial": {arrange: func(n *network) { n.connecting = time.Hour }, want: bounds.Dial},
-		"TLS": {arrange: func(*network) {}, want: bounds.TLS, dial: func(n *network) func(context.Context, string, string) (net.Conn, error) {
+		"dial": {arrange: func(n *network) { n.connecting = time.Hour }, want: bounds.Connect},
+		"TLS": {arrange: func(*network) {}, want: bounds.Handshake, dial: func(n *network) func(context.Context, string, string) (net.Conn, error) {
 			return func(context.Context, string, string) (net.Conn, error) {
 				client, broker := net.Pipe()
 				n.conns[broker] = "hung"
 				return client, nil
 			}
 		}},
-		"versions": {arrange: func(n *network) { n.answering = time.Hour }, want: bounds.SASL},
+		"versions": {arrange: func(n *network) { n.answering = time.Hour }, want: bounds.Login},
 		"request":  {arrange: func(n *network) { n.brokers = all((*exchange).hang) }, want: bounds.Request},
 	} {
 		t.Run(name, func(t *testing.T) {

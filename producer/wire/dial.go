@@ -46,12 +46,12 @@ type Config struct {
 // Timeouts bound the steps of a connection, each by itself. A zero stands for
 // the default.
 type Timeouts struct {
-	// Dial bounds finding an address and connecting to it; 10 s.
-	Dial time.Duration
-	// TLS bounds the handshake; 10 s.
-	TLS time.Duration
-	// SASL bounds asking for the broker's versions and authenticating; 10 s.
-	SASL time.Duration
+	// Connect bounds finding an address and connecting to it; 10 s.
+	Connect time.Duration
+	// Handshake bounds TLS; 10 s.
+	Handshake time.Duration
+	// Login bounds asking for the broker's versions, and SASL; 10 s.
+	Login time.Duration
 	// Request bounds a request from its first byte to the last of its answer,
 	// unless the context ends before; 30 s.
 	Request time.Duration
@@ -65,7 +65,7 @@ const (
 )
 
 func (t Timeouts) complete() Timeouts {
-	for _, d := range []*time.Duration{&t.Dial, &t.TLS, &t.SASL} {
+	for _, d := range []*time.Duration{&t.Connect, &t.Handshake, &t.Login} {
 		if *d == 0 {
 			*d = defaultSetup
 		}
@@ -93,7 +93,7 @@ func (c *Config) connect(ctx context.Context, addr string) (*conn, error) {
 	if dialer == nil {
 		dialer = (&net.Dialer{}).DialContext
 	}
-	dctx, cancel := context.WithTimeout(ctx, c.Timeouts.Dial)
+	dctx, cancel := context.WithTimeout(ctx, c.Timeouts.Connect)
 	defer cancel()
 	raw, err := dialer(dctx, "tcp", addr)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *Config) connect(ctx context.Context, addr string) (*conn, error) {
 	if cfg.ServerName == "" {
 		cfg.ServerName, _, _ = net.SplitHostPort(addr)
 	}
-	tctx, cancel := context.WithTimeout(ctx, c.Timeouts.TLS)
+	tctx, cancel := context.WithTimeout(ctx, c.Timeouts.Handshake)
 	defer cancel()
 	secured := tls.Client(raw, cfg)
 	if err := secured.HandshakeContext(tctx); err != nil {
@@ -120,7 +120,7 @@ func (c *Config) connect(ctx context.Context, addr string) (*conn, error) {
 
 // open asks what the broker can do and authenticates.
 func (cn *conn) open(ctx context.Context, c *Config) error {
-	ctx, cancel := context.WithTimeout(ctx, c.Timeouts.SASL)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeouts.Login)
 	defer cancel()
 	var v APIVersions
 	if err := cn.do(ctx, &v); err != nil {
