@@ -52,7 +52,7 @@ func (p *pages) serve(ctx context.Context, s *Session) {
 	}
 }
 
-// setQuota bounds what a client id may produce, in bytes/s.
+// setQuota bounds what a client id may have of each broker.
 func setQuota(t *testing.T, k *kafkatest.Cluster, client, key string, rate float64) {
 	t.Helper()
 	c, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...))
@@ -115,6 +115,64 @@ func TestAQuotaIsUsedUp(t *testing.T) {
 	if took := time.Since(stopping); took > 10*time.Second {
 		t.Errorf("stopped after %v, want 10 s at most", took)
 	}
+}
+
+// A reader whose quota is spent gets on as the quota allows, and no answer of a
+// broker that says nothing is taken for the end.
+func TestAFetchQuotaIsKeptTo(t *testing.T) {
+	const rate, batches, size = 256 << 10, 6, 900 << 10
+	k := kafkatest.Shared(t, kafkas[V1])
+	client := named(t, "client")
+	setQuota(t, k, client, "consumer_byte_rate", rate)
+	part := partition{named(t, "events"), 0}
+	createTopic(t, k.Brokers(), part.topic, 1, nil)
+	txn := newTransactor(open(t, k.Brokers()...), named(t, "id"), V1)
+	if err := txn.init(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	for range batches {
+		v := make([]byte, size)
+		rand.Read(v)
+		if err := txn.write(patient(t), map[partition][]recordBatch{part: batchesOf(t, defaultLimit, string(v))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cluster := wire.Open(wire.Config{Brokers: k.Brokers(), ClientID: client})
+	defer cluster.Close()
+	log := CommittedLog{Cluster: cluster, Topic: part.topic}
+	read := 0
+	if _, err := log.Read(patient(t), func(int64, *schemas.Record) error { read++; return nil }); err != nil {
+		t.Error(err)
+	}
+	if read != batches {
+		t.Errorf("%d records read, want %d", read, batches)
+	}
+	if cluster.Throttle("fetch") == 0 {
+		t.Error("nothing was throttled")
+	}
+}
+
+// With hardly any of the brokers' time to itself an instance is slow, and no
+// more than that.
+func TestARequestQuotaCostsNoTakeOver(t *testing.T) {
+	const shards, percent = 3, 1
+	k := kafkatest.Shared(t, kafkas[V1])
+	client := named(t, "client")
+	setQuota(t, k, client, "request_percentage", percent)
+	topics, f := testTopics(t, shards, 1), newFeed(t, 8)
+	in := run(t, named(t, "group"), "one", topics, wire.Config{Brokers: k.Brokers(), ClientID: client}, f)
+	all := []int32{0, 1, 2}
+	f.allProgress(t, 20, all)
+	for _, s := range all {
+		if n := f.get(f.sessions, s); n != 1 {
+			t.Errorf("%d sessions of shard %d, want that it is not taken over anew", n, s)
+		}
+	}
+	if in.Cluster.Throttle("transaction")+in.Cluster.Throttle("control")+in.Cluster.Throttle("produce") == 0 {
+		t.Error("nothing was throttled")
+	}
+	in.stop()
+	f.audit(t, k.Brokers(), topics)
 }
 
 // gauge adds up the values of a metric.
