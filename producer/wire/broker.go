@@ -69,32 +69,44 @@ type dialled struct {
 // failure, and not the impatience of whoever asks.
 const unanswered = 1500 * time.Millisecond
 
+// maxTries bounds how often another connection is taken for one that ended
+// between two requests.
+const maxTries = 3
+
 // do lets ask use a connection of a lane. An error that is ErrNotSent is a
 // definite no.
 func (b *broker) do(ctx context.Context, l lane, ask func(context.Context, *conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cluster.config.Timeouts.Request)
 	defer cancel()
-	for {
+	began := time.Now()
+	for try := 1; ; try++ {
 		cn, err := b.get(ctx, l)
 		if err != nil {
-			return notSent{err}
-		}
-		began := time.Now()
-		err = ask(ctx, cn)
-		b.put(cn, err)
-		switch {
-		case err == nil || errors.Is(err, ErrVersion):
-		case errors.Is(err, ErrNotSent):
-			if ctx.Err() == nil {
-				continue // it ended between two requests
+			err = notSent{err}
+		} else {
+			err = ask(ctx, cn)
+			b.put(cn, err)
+			if errors.Is(err, ErrNotSent) && ctx.Err() == nil && try < maxTries {
+				continue
 			}
-		case errors.Is(err, context.Canceled):
-		case errors.Is(err, context.DeadlineExceeded) && time.Since(began) < unanswered:
-		default:
+		}
+		if failure(err, time.Since(began)) {
 			b.fail()
 		}
 		return err
 	}
+}
+
+// failure tells whether err, after so long, says that the broker left us without
+// an answer. That no connection could be made is noted where it is made.
+func failure(err error, took time.Duration) bool {
+	switch {
+	case err == nil, errors.Is(err, ErrVersion), errors.Is(err, context.Canceled):
+		return false
+	case errors.Is(err, context.DeadlineExceeded):
+		return took >= unanswered
+	}
+	return !errors.Is(err, ErrNotSent)
 }
 
 // get returns a connection that nobody else has until put. Making one goes on

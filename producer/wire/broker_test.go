@@ -300,7 +300,7 @@ func TestWhatIsAFailureOfABroker(t *testing.T) {
 			return
 		}
 		healthy(x)
-	}}, func(t *testing.T, _ *network, c *Cluster) {
+	}}, func(t *testing.T, n *network, c *Cluster) {
 		know(t, c)
 		for name, tc := range map[string]struct {
 			within func(context.Context) (context.Context, context.CancelFunc)
@@ -327,6 +327,13 @@ func TestWhatIsAFailureOfABroker(t *testing.T) {
 			if got := c.broker("a:1").lastFailed() != before; got != tc.want {
 				t.Errorf("%s: a failure: got %t, want %t", name, got, tc.want)
 			}
+		}
+		n.connecting = time.Hour
+		ctx, cancel := context.WithTimeout(t.Context(), unanswered)
+		defer cancel()
+		before := c.broker("a:1").lastFailed()
+		if err := c.Do(ctx, 1, &EndTxn{Version: 3}); !errors.Is(err, ErrNotSent) || c.broker("a:1").lastFailed() == before {
+			t.Errorf("no connection in good time: got %v, last failure %v", err, c.broker("a:1").lastFailed())
 		}
 	})
 }

@@ -38,7 +38,9 @@ const forgetAfter = 5 * time.Minute
 func (s *store) learn(m *metadata.Response, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.nodes = make(map[int32]string, len(m.Brokers))
+	if len(m.Brokers) > 0 { // a broker that has just started may know of none
+		s.nodes = make(map[int32]string, len(m.Brokers))
+	}
 	for _, b := range m.Brokers {
 		s.nodes[b.NodeID] = address(b.Host, b.Port)
 	}
