@@ -1,12 +1,14 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 
 	"onelogin-kafka/producer/wire"
@@ -25,6 +27,8 @@ type CommittedLog struct {
 	MaxBytes int32
 
 	aborted map[int64]bool // producers whose transaction at hand was aborted
+	openFor time.Duration  // see there; 0 = that
+	stuck   stuck
 }
 
 // Special timestamps of ListOffsets (Kafka's protocol).
@@ -35,7 +39,9 @@ const (
 
 // Read hands every committed record from the log's start up to its high
 // watermark as of now to do, and returns that. It waits for open transactions
-// below it to be decided. The record's slices are valid until do returns.
+// below it to be decided; the error is an *OpenTransactionError where one is not
+// for longer than any of ours can take. The record's slices are valid until do
+// returns.
 func (l *CommittedLog) Read(ctx context.Context, do func(offset int64, r *schemas.Record) error) (end int64, err error) {
 	start, err := l.Offset(ctx, earliest)
 	if err != nil {
@@ -132,12 +138,18 @@ const codeOffsetNotAvailable = 78
 func (l *CommittedLog) read(ctx context.Context, offset, end int64, do func(int64, *schemas.Record) error) error {
 	wait := newBackoff(5*time.Millisecond, 500*time.Millisecond)
 	for end < 0 || offset < end {
-		next, err := l.fetch(ctx, offset, do)
+		next, err := l.fetch(ctx, offset, end, do)
 		offset = next
 		if err == nil { // nothing new: a transaction is not decided yet, or no more was written
 			wait.Reset()
 			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			if end >= 0 {
+				err = l.held()
+			}
+			if err != nil {
+				return fmt.Errorf("reading %s/%d at offset %d: %w", l.Topic, l.Partition, offset, err)
 			}
 			continue
 		}
@@ -158,17 +170,48 @@ func (l *CommittedLog) read(ctx context.Context, offset, end int64, do func(int6
 // stop carries an error of the caller's past the retries.
 type stop struct{ error }
 
+// openFor is how long a reader waits for a transaction to be decided. One of ours
+// times out after 10 s, and brokers look for those every 10 s.
+const openFor = 25 * time.Second
+
+// stuck is a last stable offset that stays where it is.
+type stuck struct {
+	at    int64
+	since time.Time
+}
+
+// held returns an *OpenTransactionError when the same transaction has held up
+// the reader for too long.
+func (l *CommittedLog) held() error {
+	patience := cmp.Or(l.openFor, openFor)
+	if l.stuck.since.IsZero() || time.Since(l.stuck.since) < patience {
+		return nil
+	}
+	return &OpenTransactionError{Topic: l.Topic, Partition: l.Partition, Offset: l.stuck.at, For: patience}
+}
+
 // fetch reads once from offset and returns the offset to go on from, after an
-// error too.
-func (l *CommittedLog) fetch(ctx context.Context, offset int64, do func(int64, *schemas.Record) error) (int64, error) {
+// error too. What ends at end may end with markers that compaction has removed:
+// where there is nothing up to a last stable offset that has reached it, that is
+// the end.
+func (l *CommittedLog) fetch(ctx context.Context, offset, end int64, do func(int64, *schemas.Record) error) (int64, error) {
 	f, err := l.fetchOnce(ctx, offset, true)
 	if err != nil {
 		return offset, err
 	}
 	l.aborted = map[int64]bool{}
-	return eachBatch(f.Records, offset, func(h *batchHeader, batch []byte) error {
+	next, err := eachBatch(f.Records, offset, func(h *batchHeader, batch []byte) error {
 		return l.batch(f, h, batch, offset, do)
 	})
+	switch {
+	case err != nil || next > offset || len(f.Records) > 0:
+		l.stuck = stuck{}
+	case end >= 0 && f.LastStableOffset >= end:
+		next = end
+	case f.LastStableOffset >= 0 && (f.LastStableOffset != l.stuck.at || l.stuck.since.IsZero()):
+		l.stuck = stuck{f.LastStableOffset, time.Now()}
+	}
+	return next, err
 }
 
 // eachBatch hands each whole batch of a fetch from offset on to do, and returns
@@ -192,12 +235,12 @@ func eachBatch(data []byte, offset int64, do func(h *batchHeader, batch []byte) 
 }
 
 func (l *CommittedLog) fetchOnce(ctx context.Context, offset int64, committed bool) (*wire.Fetch, error) {
+	node, err := l.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
 	rctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	node, err := l.Cluster.Leader(rctx, l.Topic, l.Partition)
-	if err != nil {
-		return nil, lacking("Read", err)
-	}
 	maxBytes := l.MaxBytes
 	if maxBytes == 0 {
 		maxBytes = 1 << 20
@@ -210,6 +253,23 @@ func (l *CommittedLog) fetchOnce(ctx context.Context, offset int64, committed bo
 		return nil, err
 	}
 	return f, l.refusal(f.ErrorCode)
+}
+
+// leader returns the node to fetch from, once it wants that: until then it brings
+// nothing, as a quota of ours is spent.
+func (l *CommittedLog) leader(ctx context.Context) (int32, error) {
+	rctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	node, err := l.Cluster.Leader(rctx, l.Topic, l.Partition)
+	if err != nil {
+		return -1, lacking("Read", err)
+	}
+	if left := time.Until(l.Cluster.Throttled(node, protocol.Fetch)); left > 0 {
+		if err := pause(ctx, left); err != nil {
+			return -1, fmt.Errorf("waiting for broker %d: %w: %w", node, errThrottled, err)
+		}
+	}
+	return node, nil
 }
 
 func (l *CommittedLog) refusal(code int16) error {

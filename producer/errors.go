@@ -105,6 +105,17 @@ func lasting(err error) bool {
 	return errors.Is(err, wire.ErrCredentials) || errors.Is(err, wire.ErrAuthentication) || errors.Is(err, wire.ErrVersion)
 }
 
+// errNotAsked makes the failure to find whom to ask an error of a request that
+// was not sent, without a word.
+type errNotAsked struct{ error }
+
+func (errNotAsked) Is(target error) bool { return target == wire.ErrNotSent }
+func (e errNotAsked) Unwrap() error      { return e.error }
+
+// unsent tells whether err means that nothing was sent, and that it may be
+// later. It is no more than "not now", wherever the request stands.
+func unsent(err error) bool { return errors.Is(err, wire.ErrNotSent) && !lasting(err) }
+
 // lacking names the right that is needed of a topic where err says that we may
 // not even see it: it brings that with it.
 func lacking(right string, err error) error {

@@ -29,6 +29,7 @@ type gatherer struct {
 
 	// next is encoded while the transaction before it is on its way.
 	next     *parcel
+	flying   *parcel // the transaction in flight
 	inFlight []*offer
 	result   chan error    // not nil while a transaction is in flight
 	began    time.Time     // when the last transaction was begun
@@ -67,7 +68,7 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 		}
 		if g.result == nil {
 			if wait, due := g.due(); due && wait <= 0 {
-				g.begin(going)
+				g.begin(ctx, going)
 			} else if due {
 				timer.Reset(wait)
 			}
@@ -106,7 +107,7 @@ func (g *gatherer) drain(ctx context.Context) error {
 				}
 				return ctx.Err()
 			}
-			g.begin(going)
+			g.begin(going, going)
 		}
 		if err := g.finish(<-g.result); err != nil {
 			return err
@@ -155,6 +156,7 @@ type parcel struct {
 	done    chan struct{} // closed when batches or err is there
 	batches map[partition][]recordBatch
 	err     error
+	began   time.Time // when the transaction was begun; there with its result
 }
 
 // prepare encodes what has gathered. That needs no identity, so it may be done
@@ -175,30 +177,33 @@ func (g *gatherer) prepare(ctx context.Context) {
 	}()
 }
 
-// begin starts a transaction with what has gathered.
-func (g *gatherer) begin(ctx context.Context) {
+// begin starts a transaction with what has gathered, as soon as the brokers
+// want it, unless waiting ends before. Then it has its time.
+func (g *gatherer) begin(waiting, ctx context.Context) {
 	if g.next == nil {
 		g.prepare(ctx)
 	}
 	p := g.next
-	g.next, g.inFlight = nil, p.offers
+	g.next, g.flying, g.inFlight = nil, p, p.offers
 	g.began = time.Now()
 	g.result = make(chan error, 1)
-	tctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	result, txn := g.result, g.shard.txn
-	go func() {
-		defer cancel()
-		result <- p.write(tctx, txn)
-	}()
+	go func() { result <- p.write(waiting, ctx, txn) }()
 }
 
 // write writes the parcel in one transaction. The partitions are added while
 // the last of it is being encoded: the coordinator may still be busy with the
 // transaction before.
-func (p *parcel) write(ctx context.Context, txn *transactor) error {
+func (p *parcel) write(waiting, ctx context.Context, txn *transactor) error {
 	<-p.grouped
 	var err error
 	if p.groups != nil {
+		err = txn.calm(waiting, maps.Keys(p.groups))
+	}
+	p.began = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if p.groups != nil && err == nil {
 		err = txn.begin(ctx, maps.Keys(p.groups))
 	}
 	<-p.done
@@ -271,6 +276,7 @@ func joined(offers []*offer, size int) []*schemas.Record {
 // committed. Any error ends the session.
 func (g *gatherer) finish(err error) error {
 	g.result = nil
+	g.began = g.flying.began
 	took := time.Since(g.began)
 	g.took += (took - g.took) / 8
 	g.shard.metrics.transaction(g.shard.index, took, g.inFlight, err)
@@ -292,7 +298,7 @@ func (g *gatherer) finish(err error) error {
 		}
 	}
 	g.shard.traffic.add(events, time.Now())
-	g.inFlight = nil // lets the pages go
+	g.flying, g.inFlight = nil, nil // lets the pages go
 	return nil
 }
 

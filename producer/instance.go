@@ -96,6 +96,7 @@ func (in *Instance) Run(ctx context.Context) error {
 	in.mu.Lock()
 	in.shards, in.ending = map[int32]*held{}, map[int32]*held{}
 	in.mu.Unlock()
+	in.Metrics.watch(in.Cluster)
 	found, err := in.prepare(ctx)
 	if err != nil {
 		if ctx.Err() != nil {

@@ -2,9 +2,12 @@ package producer
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"onelogin-kafka/producer/wire"
 )
 
 // Metrics are the producer's metrics, per shard and for the instance. A nil
@@ -16,6 +19,7 @@ type Metrics struct {
 	owned        prometheus.Gauge
 	rebalances   prometheus.Counter
 	protocol     *prometheus.GaugeVec
+	cluster      atomic.Pointer[wire.Cluster]
 }
 
 // NewMetrics registers the producer's metrics.
@@ -34,7 +38,28 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "onelogin_transaction_protocol_info", Help: "1 for the transaction protocol in use."}, []string{"protocol"}),
 	}
 	reg.MustRegister(m.transactions, m.seconds, m.records, m.owned, m.rebalances, m.protocol)
+	for _, kind := range wire.Kinds() {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name:        "onelogin_kafka_throttled_seconds_total",
+			Help:        "Time for which brokers wanted no more requests of a kind, since a quota was spent; brokers are added up.",
+			ConstLabels: prometheus.Labels{"request": kind},
+		}, func() float64 { return m.throttled(kind) }))
+	}
 	return m
+}
+
+func (m *Metrics) throttled(kind string) float64 {
+	if c := m.cluster.Load(); c != nil {
+		return c.Throttle(kind).Seconds()
+	}
+	return 0
+}
+
+// watch has the metrics tell of a cluster.
+func (m *Metrics) watch(c *wire.Cluster) {
+	if m != nil {
+		m.cluster.Store(c)
+	}
 }
 
 func (m *Metrics) transaction(shard int32, took time.Duration, offers []*offer, err error) {

@@ -191,13 +191,15 @@ func (t *transactor) addPartitions(ctx context.Context, partitions iter.Seq[part
 	began, wait := time.Now(), newBackoff(2*addSoon, addEvery)
 	for {
 		code, topic, err := t.addOnce(ctx, req)
-		if err != nil {
-			return err
-		}
-		if code == codeNone {
+		switch {
+		case err == nil && code == codeNone:
 			return nil
-		}
-		if !notYet(code) && code != codeUnknownTopicOrPartition {
+		case unsent(err):
+		case err != nil:
+			return err
+		case notYet(code), code == codeUnknownTopicOrPartition:
+			err = kafkaError(code)
+		default:
 			return t.refusal(code, topic)
 		}
 		if code != codeConcurrentTransactions {
@@ -207,8 +209,8 @@ func (t *transactor) addPartitions(ctx context.Context, partitions iter.Seq[part
 		if time.Since(began) > addWithin {
 			again = wait.NextBackOff()
 		}
-		if err := pause(ctx, again); err != nil {
-			return fmt.Errorf("%w (last: %w)", err, kafkaError(code))
+		if pauseErr := pause(ctx, again); pauseErr != nil {
+			return fmt.Errorf("%w (last: %w)", pauseErr, err)
 		}
 	}
 }
@@ -218,7 +220,7 @@ func (t *transactor) addPartitions(ctx context.Context, partitions iter.Seq[part
 func (t *transactor) addOnce(ctx context.Context, req *addpartitionstotxn.Request) (first int16, name string, err error) {
 	node, err := t.findCoordinator(ctx)
 	if err != nil {
-		return 0, "", err
+		return 0, "", errNotAsked{err}
 	}
 	res, err := t.cluster.Exchange(ctx, node, req)
 	if err != nil {
@@ -279,7 +281,7 @@ func (t *transactor) produceRound(ctx context.Context, pending map[partition][]b
 		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
 			return fmt.Errorf("%d partitions did not take their batch: %w", len(pending), pauseErr)
 		}
-		if err := t.cluster.Refresh(ctx); err != nil {
+		if err := t.cluster.Refresh(ctx); lasting(err) { // any other is had again
 			return err
 		}
 	}
@@ -302,11 +304,16 @@ func (t *transactor) byLeader(ctx context.Context, pending map[partition][]byte)
 // again".
 func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partition, pending map[partition][]byte) error {
 	requests := make([]*wire.Produce, 0, len(nodes))
-	g, gctx := errgroup.WithContext(ctx)
+	var g errgroup.Group // one leader's failure leaves the others their time
 	for node, parts := range nodes {
 		req := t.produceRequest(parts, pending)
 		requests = append(requests, req)
-		g.Go(func() error { return t.cluster.Do(gctx, node, req) })
+		g.Go(func() error {
+			if err := t.cluster.Do(ctx, node, req); !unsent(err) {
+				return err
+			}
+			return nil
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -357,38 +364,48 @@ func (t *transactor) produceRequest(parts []partition, pending map[partition][]b
 // produceTimeoutMS is how long a leader waits for its in-sync replicas.
 const produceTimeoutMS = 5000
 
-// commit ends the transaction. EndTxn is sent once per epoch; only 51, which
-// says that nothing was done yet, sends it again. An error leaves the outcome
-// to be found out by reading.
+// commit ends the transaction. Under protocol v1 EndTxn is sent once per epoch;
+// only 51, which says that nothing was done yet, sends it again. Under v2 a
+// coordinator that goes or comes does so too: whoever takes its place knows the
+// epoch, and answers for a commit that was done already as for one that it does.
+// An error leaves the outcome to be found out by reading.
 func (t *transactor) commit(ctx context.Context) error {
 	wait := newBackoff(time.Millisecond, 50*time.Millisecond)
 	for {
-		req := &wire.EndTxn{
-			TransactionalID: t.id, ProducerID: t.identity.producerID, ProducerEpoch: t.identity.epoch,
-			Commit: true, Version: 3,
-		}
-		if t.protocol == V2 {
-			req.Version = 5
-		}
-		node, err := t.findCoordinator(ctx)
-		if err != nil {
-			return err
-		}
-		if err := t.cluster.Do(ctx, node, req); err != nil {
-			return err
-		}
+		req, err := t.endOnce(ctx)
 		switch {
-		case req.ErrorCode == codeNone && t.protocol == V2:
-			t.identity = identity{req.NextID, req.NextEpoch}
-			clear(t.sequences)
+		case err == nil && req.ErrorCode == codeNone:
+			if t.protocol == V2 {
+				t.identity = identity{req.NextID, req.NextEpoch}
+				clear(t.sequences)
+			}
 			return nil
-		case req.ErrorCode == codeNone:
-			return nil
-		case req.ErrorCode != codeConcurrentTransactions:
+		case unsent(err):
+			t.coordinator = -1
+		case err != nil:
+			return err
+		case req.ErrorCode == codeConcurrentTransactions:
+			err = kafkaError(req.ErrorCode)
+		case t.protocol == V2 && notYet(req.ErrorCode):
+			t.coordinator = -1
+			err = kafkaError(req.ErrorCode)
+		default:
 			return t.refusal(req.ErrorCode, "")
 		}
-		if err := pause(ctx, wait.NextBackOff()); err != nil {
-			return fmt.Errorf("%w (last: %w)", err, kafkaError(req.ErrorCode))
+		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
+			return fmt.Errorf("%w (last: %w)", pauseErr, err)
 		}
 	}
+}
+
+func (t *transactor) endOnce(ctx context.Context) (*wire.EndTxn, error) {
+	req := &wire.EndTxn{TransactionalID: t.id, ProducerID: t.identity.producerID, ProducerEpoch: t.identity.epoch, Commit: true, Version: 3}
+	if t.protocol == V2 {
+		req.Version = 5
+	}
+	node, err := t.findCoordinator(ctx)
+	if err != nil {
+		return nil, errNotAsked{err}
+	}
+	return req, t.cluster.Do(ctx, node, req)
 }

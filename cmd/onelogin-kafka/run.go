@@ -149,7 +149,7 @@ type instance struct {
 func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg})
+	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg, Files: files()})
 	if err != nil {
 		return nil, usage(err)
 	}

@@ -66,7 +66,21 @@ type Kafka struct {
 	// TLS is nil for connections in the clear.
 	TLS *TLS `yaml:"tls"`
 	// SASL is nil for connections without authentication.
-	SASL *SASL `yaml:"sasl"`
+	SASL     *SASL    `yaml:"sasl"`
+	Timeouts Timeouts `yaml:"timeouts"`
+}
+
+// Timeouts bound the steps of a connection to a broker, each by itself; 100 ms
+// to 5 min.
+type Timeouts struct {
+	// Connect is for the address's look-up and the connection.
+	Connect time.Duration `yaml:"connect"`
+	// Handshake is for TLS.
+	Handshake time.Duration `yaml:"handshake"`
+	// Login is for the broker's versions and SASL.
+	Login time.Duration `yaml:"login"`
+	// Request is for each request after that.
+	Request time.Duration `yaml:"request"`
 }
 
 // TLS is how to reach a broker over TLS. All fields may be empty: then the
@@ -282,6 +296,7 @@ func parseStartFrom(text string) (StartFrom, error) {
 // have no default.
 func Default() Config {
 	return Config{
+		Kafka: Kafka{Timeouts: Timeouts{Connect: 10 * time.Second, Handshake: 10 * time.Second, Login: 10 * time.Second, Request: 30 * time.Second}},
 		Group: "onelogin-kafka",
 		Topics: Topics{
 			Create:            true,

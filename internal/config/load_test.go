@@ -142,6 +142,9 @@ log: {level: info, format: auto}`), func(*config.Config, string) {}},
 				Mechanism: config.MechanismOAuthBearer, TokenURL: "http://127.0.0.1:1/token/", ClientID: "i", ClientSecret: config.NewSecret(canary), Scope: "a b",
 			}
 		}},
+		{"timeouts", change{"9092]}", "9092], timeouts: {connect: 100ms, request: 5m}}"}, func(cfg *config.Config, _ string) {
+			cfg.Kafka.Timeouts.Connect, cfg.Kafka.Timeouts.Request = 100*time.Millisecond, 5*time.Minute
+		}},
 		{"topics", add("topics: {create: false, replication_factor: 1, events: {name: e, partitions: 1}, offsets: {name: o, partitions: 2}, status: {name: s}, deadletter: {name: d}}"), func(cfg *config.Config, _ string) {
 			cfg.Topics = config.Topics{
 				ReplicationFactor: 1, Events: config.PartitionedTopic{Name: "e", Partitions: 1},

@@ -79,6 +79,11 @@ func (l *loader) kafka(k *Kafka, at place) {
 	if k.SASL != nil {
 		l.sasl(k.SASL, k.TLS != nil, at.sub("sasl"))
 	}
+	for key, d := range map[string]time.Duration{
+		"connect": k.Timeouts.Connect, "handshake": k.Timeouts.Handshake, "login": k.Timeouts.Login, "request": k.Timeouts.Request,
+	} {
+		within(at.sub("timeouts").sub(key), d, 100*time.Millisecond, 5*time.Minute, "100ms to 5m")
+	}
 }
 
 func (l *loader) clientTLS(t *TLS, at place) {

@@ -22,6 +22,8 @@ type Kafka struct {
 	Topics  producer.Topics
 	// Group is the consumer group and the prefix of the transactional ids.
 	Group string
+
+	patience time.Duration // of the look for open transactions; 0 = openPatience
 }
 
 const target = "kafka"
@@ -51,7 +53,9 @@ func (k *Kafka) Check(ctx context.Context) []Result {
 		return detail, f
 	})
 	run("group", k.group)
-	run("rights", func(ctx context.Context) (string, *Failure) { return k.rights(ctx, exists) })
+	if run("rights", func(ctx context.Context) (string, *Failure) { return k.rights(ctx, exists) }) && exists {
+		run("open transactions", k.open)
+	}
 	return results
 }
 

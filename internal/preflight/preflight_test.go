@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -92,6 +93,23 @@ func create(t *testing.T, c *kfake.Cluster, policies map[string]string) {
 	}
 }
 
+// leaveOpen has somebody begin a transaction on the offsets topic and not end it.
+func leaveOpen(t *testing.T) func(c *kfake.Cluster) {
+	return func(c *kfake.Cluster) {
+		client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.TransactionalID("somebody"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		if err := client.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "offsets", Partition: 1, Value: []byte("x")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 var whole = map[string]string{"events": "delete", "dead": "delete", "offsets": "compact", "status": "compact"}
 
 // TestKafka breaks one thing at a time.
@@ -123,6 +141,8 @@ func TestKafka(t *testing.T) {
 		"too many replicas": {change: func(k *Kafka) { k.Topics.ReplicationFactor = 3 }, failed: "topics", says: "replication factor 3, but 1 brokers"},
 		"too few partitions": {topics: whole, change: func(k *Kafka) { k.Topics.Specs[schemas.Offsets].Partitions = 9 }, failed: "topics",
 			says: "has 2 partitions"},
+		"somebody's open transaction": {topics: whole, change: func(k *Kafka) { k.patience = 100 * time.Millisecond }, fault: leaveOpen(t),
+			failed: "open transactions", says: "open on offsets/1 at offset 0 for more than"},
 		"no right to transactions": {topics: whole, fault: deny(kmsg.InitProducerID, func(_ kmsg.Request, res kmsg.Response) {
 			res.(*kmsg.InitProducerIDResponse).ErrorCode = 53
 		}), failed: "rights", says: "Allow Write and Describe on the transactional ids"},

@@ -29,6 +29,9 @@ type Options struct {
 	Registry prometheus.Registerer
 	// HTTP carries the requests to OneLogin; nil = a transport of its own.
 	HTTP http.RoundTripper
+	// Files is how many this process may have open at once, sockets included; 0 =
+	// not known.
+	Files uint64
 }
 
 // Service is one instance: its connectors and its part of the shards.
@@ -89,7 +92,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 	}
 	s.reload.done(cfg.Sum)
 	if s.http == nil {
-		t := onelogin.NewTransport(onelogin.Limits{})
+		t := onelogin.NewTransport(onelogin.Limits{Connections: s.forOneLogin(len(cfg.Connectors))})
 		// Many connectors can share one host: a proxy, or the simulator.
 		t.MaxIdleConnsPerHost = 512
 		s.http = t
@@ -140,7 +143,7 @@ func Topics(cfg *config.Config) producer.Topics {
 
 // Cluster returns the connection to the configured brokers.
 func Cluster(cfg *config.Config) (*wire.Cluster, error) {
-	wc := wire.Config{Brokers: cfg.Kafka.Brokers, ClientID: cfg.Instance}
+	wc := wire.Config{Brokers: cfg.Kafka.Brokers, ClientID: cfg.Instance, Timeouts: wire.Timeouts(cfg.Kafka.Timeouts)}
 	sec := producer.Security{}
 	if t := cfg.Kafka.TLS; t != nil {
 		sec.UseTLS, sec.CAFile, sec.CertFile, sec.KeyFile, sec.ServerName = true, t.CAFile, t.CertFile, t.KeyFile, t.ServerName

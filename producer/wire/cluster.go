@@ -1,60 +1,35 @@
+// Package wire talks to Kafka brokers: connections of our own with TLS and
+// SASL, negotiated versions, cluster metadata, and the messages that kafka-go
+// lacks or has wrong. kafka-go's protocol package encodes all the others.
+//
+// A Cluster has a broker for each address, and over them a store of what they
+// tell. A connection carries one request at a time and is given up after any
+// error, so an answer can never be taken for another request's. Nothing here
+// sends a request again that may have reached a broker: that is for the caller
+// to decide.
 package wire
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
-	"net"
+	"math/rand/v2"
 	"slices"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/findcoordinator"
 	"github.com/segmentio/kafka-go/protocol/metadata"
-	"github.com/segmentio/kafka-go/sasl"
 )
-
-// Config says how to reach a cluster.
-type Config struct {
-	// Brokers are bootstrap addresses, host:port.
-	Brokers []string
-	// ClientID names this process in the brokers' logs and quotas; empty =
-	// "onelogin-kafka".
-	ClientID string
-	// TLS, if not nil, is asked for a configuration of its own for each new
-	// connection, so that rotated files need no restart; nil from it means plain
-	// text. An empty ServerName stands for the broker's own host name.
-	TLS func() (*tls.Config, error)
-	// SASL, if not nil, is asked for the mechanism at each new connection, so
-	// that a rotated password needs no restart. Its errors, and those of the
-	// mechanism, are passed on and must hold no secret.
-	SASL func() (sasl.Mechanism, error)
-	// Dial replaces the network; nil = net.Dialer.
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// DialTimeout bounds connecting, TLS and SASL together; 0 = 5 s.
-	DialTimeout time.Duration
-	// RequestTimeout bounds a request from its first byte to the last of its
-	// answer where the context has no deadline; 0 = 8 s.
-	RequestTimeout time.Duration
-}
-
-func (c *Config) tls() (*tls.Config, error) {
-	if c.TLS == nil {
-		return nil, nil
-	}
-	return c.TLS()
-}
-
-// maxIdle is below the nine to ten minutes after which brokers close idle
-// connections, so that a request is not sent into a closing one.
-const maxIdle = 4 * time.Minute
 
 // anyTimeout bounds one broker's try at a request that any broker can answer.
 const anyTimeout = 2500 * time.Millisecond
+
+// failureCounts is how long a broker that left us without an answer is asked
+// after the others.
+const failureCounts = 30 * time.Second
 
 // Error codes this package acts upon (Kafka's protocol, "Error Codes").
 const (
@@ -73,17 +48,23 @@ var ErrUnknownTopic = errors.New("the topic or partition does not exist")
 // coordinates a group or transactional id.
 var ErrCoordinator = errors.New("no coordinator")
 
-// Cluster is a pool of connections to the brokers of one cluster and a cache of
-// its metadata. It is safe for concurrent use.
+// ErrClosed is returned (wrapped) for what is asked of a closed Cluster.
+var ErrClosed = errors.New("the connections to the cluster are closed")
+
+// Cluster is the brokers of one cluster and what they tell of it. It is safe
+// for concurrent use.
 type Cluster struct {
 	config Config
+	known  store
+	ctx    context.Context // ends with Close; connections are made under it
+	end    context.CancelFunc
+	beside sync.WaitGroup // readers, and connections being made
+
+	throttle [numLanes]atomic.Int64 // ns, see Throttle
 
 	mu      sync.Mutex
 	closed  bool
-	nodes   map[int32]string
-	idle    map[string][]*conn
-	failed  map[string]time.Time       // when an address last failed
-	leaders map[string]map[int32]int32 // topic -> partition -> node
+	brokers map[string]*broker // by address
 }
 
 // Open returns a Cluster; it connects when first used.
@@ -91,90 +72,64 @@ func Open(config Config) *Cluster {
 	if config.ClientID == "" {
 		config.ClientID = clientSoftware
 	}
-	if config.DialTimeout == 0 {
-		config.DialTimeout = 5 * time.Second
-	}
-	if config.RequestTimeout == 0 {
-		config.RequestTimeout = 8 * time.Second
-	}
-	return &Cluster{config: config, nodes: map[int32]string{}, idle: map[string][]*conn{}, failed: map[string]time.Time{}, leaders: map[string]map[int32]int32{}}
+	config.Timeouts = config.Timeouts.complete()
+	c := &Cluster{config: config, brokers: map[string]*broker{}}
+	c.known.topics = map[string]map[int32]leadership{}
+	c.known.nodes = map[int32]string{}
+	c.ctx, c.end = context.WithCancel(context.Background())
+	return c
 }
 
-// Close closes the idle connections; those in use are closed when they are put
-// back.
+// Close ends all connections, those in use too, and returns when nothing of the
+// Cluster runs any more.
 func (c *Cluster) Close() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.closed = true
-	for addr, conns := range c.idle {
-		for _, cn := range conns {
-			cn.Close()
-		}
-		delete(c.idle, addr)
-	}
-}
-
-func (c *Cluster) get(ctx context.Context, addr string) (*conn, error) {
-	c.mu.Lock()
-	for n := len(c.idle[addr]); n > 0; n = len(c.idle[addr]) {
-		cn := c.idle[addr][n-1]
-		c.idle[addr] = c.idle[addr][:n-1]
-		if now := time.Now(); now.Sub(cn.used) < maxIdle && (cn.expires.IsZero() || now.Before(cn.expires)) {
-			c.mu.Unlock()
-			return cn, nil
-		}
-		cn.Close()
+	brokers := make([]*broker, 0, len(c.brokers))
+	for _, b := range c.brokers {
+		brokers = append(brokers, b)
 	}
 	c.mu.Unlock()
-	return c.config.dial(ctx, addr)
+	c.end()
+	for _, b := range brokers {
+		b.close()
+	}
+	c.beside.Wait()
 }
 
-func (c *Cluster) put(addr string, cn *conn, err error) {
+// broker returns the broker at an address.
+func (c *Cluster) broker(addr string) *broker {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil || c.closed {
-		cn.Close()
-		return
+	b, ok := c.brokers[addr]
+	if !ok {
+		b = &broker{cluster: c, addr: addr, conns: map[*conn]struct{}{}, closed: c.closed}
+		c.brokers[addr] = b
 	}
-	cn.used = time.Now()
-	c.idle[addr] = append(c.idle[addr], cn)
+	return b
 }
 
-// with runs do on a connection to addr.
-func (c *Cluster) with(ctx context.Context, addr string, do func(*conn) error) error {
-	cn, err := c.get(ctx, addr)
-	if err != nil {
-		return err
+// node returns the broker with an id.
+func (c *Cluster) node(ctx context.Context, id int32) (*broker, error) {
+	addr, ok := c.known.address(id)
+	if !ok {
+		if err := c.Refresh(ctx); err != nil {
+			return nil, notSent{err}
+		}
+		if addr, ok = c.known.address(id); !ok {
+			return nil, notSent{fmt.Errorf("broker %d is not in the cluster's metadata", id)}
+		}
 	}
-	err = do(cn)
-	c.put(addr, cn, err)
-	return err
-}
-
-func (c *Cluster) address(ctx context.Context, node int32) (string, error) {
-	c.mu.Lock()
-	addr, ok := c.nodes[node]
-	c.mu.Unlock()
-	if ok {
-		return addr, nil
-	}
-	if err := c.Refresh(ctx); err != nil {
-		return "", err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if addr, ok = c.nodes[node]; !ok {
-		return "", fmt.Errorf("broker %d is not in the cluster's metadata", node)
-	}
-	return addr, nil
+	return c.broker(addr), nil
 }
 
 // Do sends a request of ours to a broker and fills in its answer. After an
-// error the request may or may not have been carried out.
+// error other than ErrNotSent the request may or may not have been carried out.
 func (c *Cluster) Do(ctx context.Context, node int32, m Request) error {
-	addr, err := c.address(ctx, node)
+	b, err := c.node(ctx, node)
 	if err == nil {
-		err = c.with(ctx, addr, func(cn *conn) error { return cn.do(ctx, c.config.RequestTimeout, m) })
+		c.known.date(m)
+		err = b.do(ctx, laneOf(m.key()), func(ctx context.Context, cn *conn) error { return cn.do(ctx, m) })
 	}
 	if err != nil {
 		return fmt.Errorf("%s on broker %d: %w", m.key(), node, err)
@@ -183,13 +138,15 @@ func (c *Cluster) Do(ctx context.Context, node int32, m Request) error {
 }
 
 // Exchange sends one of kafka-go's messages to a broker and returns its answer.
-// After an error the request may or may not have been carried out.
+// After an error other than ErrNotSent the request may or may not have been
+// carried out.
 func (c *Cluster) Exchange(ctx context.Context, node int32, m protocol.Message) (protocol.Message, error) {
-	addr, err := c.address(ctx, node)
+	b, err := c.node(ctx, node)
 	var res protocol.Message
 	if err == nil {
-		err = c.with(ctx, addr, func(cn *conn) (err error) {
-			res, err = cn.exchange(ctx, c.config.RequestTimeout, m)
+		c.known.date(m)
+		err = b.do(ctx, laneOf(m.ApiKey()), func(ctx context.Context, cn *conn) (err error) {
+			res, err = cn.exchange(ctx, m)
 			return err
 		})
 	}
@@ -199,41 +156,46 @@ func (c *Cluster) Exchange(ctx context.Context, node int32, m protocol.Message) 
 	return res, nil
 }
 
-// any runs do on a connection to whichever broker answers. Only for requests
+// any runs ask on a connection to whichever broker answers. Only for requests
 // that may be repeated.
-func (c *Cluster) any(ctx context.Context, do func(context.Context, *conn) error) error {
+func (c *Cluster) any(ctx context.Context, ask func(context.Context, *conn) error) error {
 	var errs []error
-	for _, a := range c.addresses() {
+	for _, b := range c.inTurn() {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		// A broker that hangs must not use up the time of those that answer.
 		try, cancel := context.WithTimeout(ctx, anyTimeout)
-		err := c.with(try, a, func(cn *conn) error { return do(try, cn) })
+		err := b.do(try, control, ask)
 		cancel()
-		if err == nil || errors.Is(err, ErrCredentials) { // no broker would do better
+		if err == nil || errors.Is(err, ErrCredentials) || errors.Is(err, ErrClosed) { // no broker would do better
 			return err
 		}
-		c.mu.Lock()
-		c.failed[a] = time.Now()
-		c.mu.Unlock()
-		errs = append(errs, fmt.Errorf("broker at %s: %w", a, err))
+		errs = append(errs, fmt.Errorf("broker at %s: %w", b.addr, err))
 	}
 	return errors.Join(errs...)
 }
 
-// addresses lists every broker we know of, those that failed last at the end.
-func (c *Cluster) addresses() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	addrs := slices.Collect(maps.Values(c.nodes))
+// inTurn lists every broker we know of in the order to ask them: at random, so
+// that none is believed for ever, and those that failed of late at the end.
+func (c *Cluster) inTurn() []*broker {
+	addrs := c.known.addresses()
 	for _, a := range c.config.Brokers {
 		if !slices.Contains(addrs, a) {
 			addrs = append(addrs, a)
 		}
 	}
-	slices.SortStableFunc(addrs, func(a, b string) int { return c.failed[a].Compare(c.failed[b]) })
-	return addrs
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	brokers, failed := make([]*broker, 0, len(addrs)), map[*broker]time.Time{}
+	for _, a := range addrs {
+		b := c.broker(a)
+		brokers = append(brokers, b)
+		if at := b.lastFailed(); time.Since(at) < failureCounts {
+			failed[b] = at
+		}
+	}
+	slices.SortStableFunc(brokers, func(a, b *broker) int { return failed[a].Compare(failed[b]) })
+	return brokers
 }
 
 // ExchangeAny sends one of kafka-go's messages to any broker; one after the
@@ -241,7 +203,7 @@ func (c *Cluster) addresses() []string {
 func (c *Cluster) ExchangeAny(ctx context.Context, m protocol.Message) (protocol.Message, error) {
 	var res protocol.Message
 	err := c.any(ctx, func(ctx context.Context, cn *conn) (err error) {
-		res, err = cn.exchange(ctx, c.config.RequestTimeout, m)
+		res, err = cn.exchange(ctx, m)
 		return err
 	})
 	if err != nil {
@@ -256,7 +218,7 @@ func (c *Cluster) Features(ctx context.Context) (map[string]int16, map[protocol.
 	var v APIVersions
 	err := c.any(ctx, func(ctx context.Context, cn *conn) error {
 		v = APIVersions{}
-		return cn.do(ctx, c.config.RequestTimeout, &v)
+		return cn.do(ctx, &v)
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("asking for the cluster's features: %w", err)
@@ -265,7 +227,7 @@ func (c *Cluster) Features(ctx context.Context) (map[string]int16, map[protocol.
 }
 
 // Metadata asks for the brokers and the named topics (none = brokers only) and
-// keeps what it learns.
+// keeps what it learns. The answer is what one broker tells, which may be old.
 func (c *Cluster) Metadata(ctx context.Context, topics ...string) (*metadata.Response, error) {
 	if topics == nil {
 		topics = []string{} // null would mean all topics
@@ -275,72 +237,43 @@ func (c *Cluster) Metadata(ctx context.Context, topics ...string) (*metadata.Res
 		return nil, err
 	}
 	m := res.(*metadata.Response)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.nodes)
-	for _, b := range m.Brokers {
-		c.nodes[b.NodeID] = net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
-	}
-	for _, t := range m.Topics {
-		if t.ErrorCode != 0 {
-			delete(c.leaders, t.Name)
-			continue
-		}
-		leaders := make(map[int32]int32, len(t.Partitions))
-		for _, p := range t.Partitions {
-			if p.ErrorCode == codeNoLeader {
-				p.LeaderID = -1
-			}
-			leaders[p.PartitionIndex] = p.LeaderID
-		}
-		c.leaders[t.Name] = leaders
-	}
+	c.known.learn(m, time.Now())
 	return m, nil
 }
 
 // Refresh asks for the brokers and every topic asked for before.
 func (c *Cluster) Refresh(ctx context.Context) error {
-	c.mu.Lock()
-	topics := make([]string, 0, len(c.leaders))
-	for t := range c.leaders {
-		topics = append(topics, t)
-	}
-	c.mu.Unlock()
-	_, err := c.Metadata(ctx, topics...)
+	_, err := c.Metadata(ctx, c.known.names()...)
 	return err
 }
 
 // Partitions returns the number of partitions of a topic.
 func (c *Cluster) Partitions(ctx context.Context, topic string) (int32, error) {
-	leaders, err := c.topic(ctx, topic)
-	return int32(len(leaders)), err
+	partitions, err := c.topic(ctx, topic)
+	return int32(len(partitions)), err
 }
 
 // Leader returns the node that leads a partition, as far as is known; Refresh
 // or Metadata find out again. The error is a *DeniedError for a topic that we
 // may not see.
 func (c *Cluster) Leader(ctx context.Context, topic string, partition int32) (int32, error) {
-	leaders, err := c.topic(ctx, topic)
+	partitions, err := c.topic(ctx, topic)
 	if err != nil {
 		return -1, err
 	}
-	node, ok := leaders[partition]
+	l, ok := partitions[partition]
 	if !ok {
 		return -1, fmt.Errorf("%s/%d: %w", topic, partition, ErrUnknownTopic)
 	}
-	if node < 0 {
+	if l.node < 0 {
 		return -1, fmt.Errorf("%s/%d: %w", topic, partition, ErrNoLeader)
 	}
-	return node, nil
+	return l.node, nil
 }
 
-// topic returns a map that is never changed once it is there.
-func (c *Cluster) topic(ctx context.Context, topic string) (map[int32]int32, error) {
-	c.mu.Lock()
-	leaders, ok := c.leaders[topic]
-	c.mu.Unlock()
-	if ok {
-		return leaders, nil
+func (c *Cluster) topic(ctx context.Context, topic string) (map[int32]leadership, error) {
+	if partitions := c.known.partitions(topic); partitions != nil {
+		return partitions, nil
 	}
 	m, err := c.Metadata(ctx, topic)
 	if err != nil {
@@ -351,12 +284,11 @@ func (c *Cluster) topic(ctx context.Context, topic string) (map[int32]int32, err
 			return nil, err
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if leaders, ok = c.leaders[topic]; !ok {
+	partitions := c.known.partitions(topic)
+	if partitions == nil {
 		return nil, fmt.Errorf("%s: %w", topic, ErrUnknownTopic)
 	}
-	return leaders, nil
+	return partitions, nil
 }
 
 // Coordinator kinds.
@@ -383,8 +315,6 @@ func (c *Cluster) Coordinator(ctx context.Context, kind int8, key string) (int32
 	if r.ErrorCode != 0 {
 		return -1, fmt.Errorf("FindCoordinator: %w: error %d", ErrCoordinator, r.ErrorCode)
 	}
-	c.mu.Lock()
-	c.nodes[r.NodeID] = net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port)))
-	c.mu.Unlock()
+	c.known.place(r.NodeID, address(r.Host, r.Port))
 	return r.NodeID, nil
 }

@@ -82,6 +82,7 @@ func (e *encoder) tags() {
 type decoder struct {
 	buf      []byte
 	flexible bool
+	throttle int32 // ms, as the answer says
 	err      error
 }
 

@@ -1,164 +1,140 @@
-// Package wire talks to Kafka brokers: connections of our own with TLS and
-// SASL, negotiated versions, cluster metadata, and the messages that kafka-go
-// lacks or has wrong. kafka-go's protocol package encodes all the others.
-//
-// A connection carries one request at a time and is given up after any error,
-// so an answer can never be taken for another request's. Nothing here retries a
-// request that may have reached a broker: that is for the caller to decide.
 package wire
 
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
+	"reflect"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/saslauthenticate"
-	"github.com/segmentio/kafka-go/protocol/saslhandshake"
-	"github.com/segmentio/kafka-go/sasl"
 )
 
-const (
-	clientSoftware = "onelogin-kafka"
-	// maxAnswer bounds what a broker can make us allocate. Fetches ask for far
-	// less; only a single batch of that size would be cut off, with an error.
-	maxAnswer = 128 << 20
-)
+// maxIdle is below the nine to ten minutes after which brokers close idle
+// connections, so that a request is not sent into a closing one.
+const maxIdle = 4 * time.Minute
+
+// maxAnswer bounds what a broker can make us allocate. Fetches ask for far
+// less; only a single batch of that size would be cut off, with an error.
+const maxAnswer = 128 << 20
 
 // ErrVersion is returned (wrapped) when a broker does not offer a version of a
 // request that we can speak.
 var ErrVersion = errors.New("the broker is too old or too new for this request")
 
-// ErrAuthentication is returned (wrapped) when a broker refuses our SASL
-// credentials or mechanism.
-var ErrAuthentication = errors.New("the broker refused the SASL credentials")
+// ErrNotSent is returned (wrapped) for a request of which not one byte has been
+// sent: a definite no, which may be asked for again.
+var ErrNotSent = errors.New("nothing was sent")
 
-// ErrCredentials is returned (wrapped) when our side of TLS or SASL is not to be
-// had: a certificate, password or token. No broker can help.
-var ErrCredentials = errors.New("our own credentials cannot be used")
+// notSent makes an error ErrNotSent without a word.
+type notSent struct{ error }
 
-// conn is one connection to one broker, for one request at a time.
+func (notSent) Is(target error) bool { return target == ErrNotSent }
+func (e notSent) Unwrap() error      { return e.error }
+
+// conn is one connection to one broker, for one request at a time. Its reader
+// sees the connection's end at once, whether anybody waits for an answer or not.
 type conn struct {
-	net.Conn
+	net.Conn          // what is spoken through: TLS, or raw itself
+	raw      net.Conn // what is closed: TLS's own Close waits for a peer that hangs
 	clientID string
 	ranges   map[protocol.ApiKey][2]int16
 	features map[string]int16
-	nextID   int32
-	frame    []byte    // request buffer, reused
-	used     time.Time // last time it was put back
+	lane     lane
 	expires  time.Time // SASL session's end; zero = none
+	until    time.Time // when it ends by itself; zero = it does not
+	muted    time.Time // until when the broker leaves further requests unread
+	id       int32     // of the last request
+	spent    bool      // to be used no more
+
+	awaited atomic.Int32 // correlation id of the request under way; 0 = none
+	answers chan []byte  // what the reader read for it; room for one
+	closing sync.Once
+	ours    atomic.Bool // it was we who closed it
+	ended   chan struct{}
+	err     error // why, after ended
 }
 
-// dial connects to addr, negotiates versions and authenticates.
-func (c *Config) dial(ctx context.Context, addr string) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.DialTimeout)
-	defer cancel()
-	dialer := c.Dial
-	if dialer == nil {
-		dialer = (&net.Dialer{}).DialContext
-	}
-	cfg, err := c.tls()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
-	}
-	nc, err := dialer(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("connecting: %w", err)
-	}
-	if cfg != nil {
-		if cfg.ServerName == "" {
-			cfg.ServerName, _, _ = net.SplitHostPort(addr)
-		}
-		tc := tls.Client(nc, cfg)
-		if err := tc.HandshakeContext(ctx); err != nil {
-			nc.Close()
-			if len(cfg.Certificates) > 0 { // a private key was in use
-				err = Shown(err)
-			}
-			return nil, fmt.Errorf("securing the connection: %w", err)
-		}
-		nc = tc
-	}
-	cn := &conn{Conn: nc, clientID: c.ClientID}
-	if err := cn.open(ctx, c); err != nil {
-		nc.Close()
-		return nil, err
-	}
-	return cn, nil
+func newConn(raw, spoken net.Conn, clientID string) *conn {
+	return &conn{Conn: spoken, raw: raw, clientID: clientID, answers: make(chan []byte, 1), ended: make(chan struct{})}
 }
 
-func (cn *conn) open(ctx context.Context, c *Config) error {
-	var v APIVersions
-	if err := cn.do(ctx, c.DialTimeout, &v); err != nil {
-		return fmt.Errorf("asking for the broker's versions: %w", err)
-	}
-	if v.ErrorCode != 0 {
-		return fmt.Errorf("asking for the broker's versions: %w: error %d", ErrVersion, v.ErrorCode)
-	}
-	cn.ranges, cn.features = v.Ranges, v.Features
-	if c.SASL == nil {
-		return nil
-	}
-	return cn.authenticate(ctx, c)
+// end closes the connection. It never waits for the peer.
+func (cn *conn) end() {
+	cn.ours.Store(true)
+	cn.shut()
 }
 
-func (cn *conn) authenticate(ctx context.Context, c *Config) error {
-	mechanism, err := c.SASL()
-	if err != nil {
-		return fmt.Errorf("reading the SASL credentials: %w: %w", ErrCredentials, err)
-	}
-	hs, err := cn.exchange(ctx, c.DialTimeout, &saslhandshake.Request{Mechanism: mechanism.Name()})
-	if err != nil {
-		return fmt.Errorf("negotiating SASL: %w", err)
-	}
-	if r := hs.(*saslhandshake.Response); r.ErrorCode != 0 {
-		return fmt.Errorf("negotiating SASL: %w: mechanism %s is not offered, the broker has %q", ErrAuthentication, mechanism.Name(), r.Mechanisms)
-	}
-	host, _, _ := net.SplitHostPort(cn.RemoteAddr().String())
-	state, answer, err := mechanism.Start(sasl.WithMetadata(ctx, &sasl.Metadata{Host: host}))
-	if err != nil {
-		return fmt.Errorf("starting SASL: %w: %w", ErrCredentials, err)
-	}
-	for done := false; !done; {
-		sent := time.Now()
-		m, err := cn.exchange(ctx, c.DialTimeout, &saslauthenticate.Request{AuthBytes: answer})
-		if errors.Is(err, ErrMalformed) {
-			err = ErrMalformed // the answer to a password may hold it
-		}
+func (cn *conn) shut() { cn.closing.Do(func() { _ = cn.raw.Close() }) }
+
+// read hands on each answer until the connection ends, and says why it did.
+func (cn *conn) read() error {
+	for {
+		answer, err := cn.next()
 		if err != nil {
-			return fmt.Errorf("authenticating: %w", err)
+			cn.err = err
+			cn.shut()
+			close(cn.ended)
+			return err
 		}
-		r := m.(*saslauthenticate.Response)
-		if r.ErrorCode != 0 {
-			// What the broker writes about it is not ours to trust; a mechanism
-			// may have understood more than the code says.
-			if x, ok := state.(interface{ Refusal() error }); ok && x.Refusal() != nil {
-				return fmt.Errorf("authenticating: %w: %w (error %d)", ErrAuthentication, x.Refusal(), r.ErrorCode)
-			}
-			return fmt.Errorf("authenticating: %w (error %d)", ErrAuthentication, r.ErrorCode)
-		}
-		if r.SessionLifetimeMs > 0 {
-			cn.expires = sent.Add(usable(time.Duration(r.SessionLifetimeMs) * time.Millisecond))
-		}
-		if done, answer, err = state.Next(ctx, r.AuthBytes); err != nil {
-			return fmt.Errorf("authenticating: %w: %w", ErrAuthentication, err)
-		}
+		cn.answers <- answer
 	}
-	return nil
 }
 
-// usable is how much of a SASL session's life we use. A connection is replaced
-// well before its session ends (KIP-368), which is all that re-authentication
-// would do for us. A request that comes too late ends the connection without an
-// answer, so the last second is left alone even of a short life.
-func usable(life time.Duration) time.Duration {
-	return max(life/2, life-max(life/5, time.Second))
+// next reads one answer, size and correlation id included.
+func (cn *conn) next() ([]byte, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(cn, head[:]); err != nil {
+		return nil, fmt.Errorf("awaiting the answer: %w", Shown(err))
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size < 4 || size > maxAnswer {
+		return nil, fmt.Errorf("%w: an answer of %d bytes", ErrMalformed, size)
+	}
+	id := int32(binary.BigEndian.Uint32(head[4:]))
+	if !cn.awaited.CompareAndSwap(id, 0) || id == 0 {
+		return nil, fmt.Errorf("%w: answer %d that was not asked for", ErrMalformed, id)
+	}
+	answer := make([]byte, 4+size)
+	copy(answer, head[:])
+	if _, err := io.ReadFull(cn, answer[8:]); err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", Shown(err))
+	}
+	return answer, nil
+}
+
+// rest lets a connection that nobody uses end by itself after a while.
+func (cn *conn) rest(now time.Time) {
+	cn.until = now.Add(maxIdle)
+	if !cn.expires.IsZero() && cn.expires.Before(cn.until) {
+		cn.until = cn.expires
+	}
+	// Where it fails the connection has ended. It is later than the last use, so
+	// that none begins when the end is on its way.
+	_ = cn.SetReadDeadline(cn.until.Add(time.Second))
+}
+
+// wake takes a connection out of its rest.
+func (cn *conn) wake() {
+	cn.until = cn.expires
+	_ = cn.SetReadDeadline(time.Time{})
+}
+
+// usable tells whether a request can be sent at the given time.
+func (cn *conn) usable(now time.Time) bool {
+	select {
+	case <-cn.ended:
+		return false
+	default:
+	}
+	return !cn.spent && (cn.until.IsZero() || now.Before(cn.until))
 }
 
 // version picks the highest version both sides know.
@@ -173,29 +149,43 @@ func (cn *conn) version(key protocol.ApiKey, lo, hi int16) (int16, error) {
 	return 0, fmt.Errorf("%w: %s versions %d to %d, the broker has %d to %d", ErrVersion, key, lo, hi, r[0], r[1])
 }
 
+// newID is never 0.
+func (cn *conn) newID() int32 {
+	cn.id = cn.id&math.MaxInt32 + 1
+	return cn.id
+}
+
+// frames are request buffers. A large one is not kept: it would be as long as
+// the connection.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxKeptFrame = 4 << 20
+
 // do sends a request of ours and fills in its answer.
-func (cn *conn) do(ctx context.Context, timeout time.Duration, m Request) error {
+func (cn *conn) do(ctx context.Context, m Request) error {
 	lo, hi := m.versions()
 	v, err := cn.version(m.key(), lo, hi)
 	if err != nil {
 		return err
 	}
+	frame := frames.Get().(*[]byte)
+	defer func() {
+		if cap(*frame) <= maxKeptFrame {
+			frames.Put(frame)
+		}
+	}()
 	flexible := m.flexible(v)
-	e := &encoder{buf: append(cn.frame[:0], 0, 0, 0, 0)}
+	e := &encoder{buf: append((*frame)[:0], 0, 0, 0, 0)}
 	e.int16(int16(m.key()))
 	e.int16(v)
-	cn.nextID++
-	e.int32(cn.nextID)
+	e.int32(cn.newID())
 	e.string(cn.clientID) // its length is never compact
 	e.flexible = flexible
 	e.tags()
 	m.encode(e, v)
 	binary.BigEndian.PutUint32(e.buf, uint32(len(e.buf)-4))
-	cn.frame = e.buf
-	if cap(cn.frame) > 4<<20 {
-		cn.frame = nil
-	}
-	answer, err := cn.roundTrip(ctx, timeout, e.buf)
+	*frame = e.buf
+	answer, err := cn.roundTrip(ctx, e.buf)
 	if err != nil {
 		return err
 	}
@@ -205,11 +195,12 @@ func (cn *conn) do(ctx context.Context, timeout time.Duration, m Request) error 
 		d.tags(nil)
 	}
 	m.decode(d, v)
+	cn.throttled(d.throttle)
 	return d.err
 }
 
 // exchange sends one of kafka-go's messages and returns its answer.
-func (cn *conn) exchange(ctx context.Context, timeout time.Duration, m protocol.Message) (protocol.Message, error) {
+func (cn *conn) exchange(ctx context.Context, m protocol.Message) (protocol.Message, error) {
 	key := m.ApiKey()
 	hi := key.MaxVersion()
 	if key == protocol.SyncGroup {
@@ -219,12 +210,11 @@ func (cn *conn) exchange(ctx context.Context, timeout time.Duration, m protocol.
 	if err != nil {
 		return nil, err
 	}
-	cn.nextID++
 	var frame bytes.Buffer
-	if err := protocol.WriteRequest(&frame, v, cn.nextID, cn.clientID, m); err != nil {
+	if err := protocol.WriteRequest(&frame, v, cn.newID(), cn.clientID, m); err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", key, Shown(err))
 	}
-	answer, err := cn.roundTrip(ctx, timeout, frame.Bytes())
+	answer, err := cn.roundTrip(ctx, frame.Bytes())
 	if err != nil {
 		return nil, err
 	}
@@ -232,27 +222,53 @@ func (cn *conn) exchange(ctx context.Context, timeout time.Duration, m protocol.
 	if err != nil {
 		return nil, fmt.Errorf("%w: decoding %s: %w", ErrMalformed, key, err)
 	}
+	forgetEpochs(res, v)
+	cn.throttled(throttleOf(res))
 	return res, nil
 }
 
+// throttleOf is the throttle time of one of kafka-go's answers, in ms.
+func throttleOf(res protocol.Message) int32 {
+	v := reflect.ValueOf(res).Elem()
+	for _, name := range []string{"ThrottleTimeMs", "ThrottleTimeMS"} {
+		if f := v.FieldByName(name); f.IsValid() {
+			return int32(f.Int())
+		}
+	}
+	return 0
+}
+
+// throttled notes for how many ms the broker will leave further requests on the
+// connection unread, because a quota is spent (KIP-219).
+func (cn *conn) throttled(ms int32) {
+	if ms > 0 {
+		cn.muted = time.Now().Add(time.Duration(ms) * time.Millisecond)
+	}
+}
+
 // roundTrip writes a frame and returns the answer's, size and correlation id
-// included. After an error the connection is of no use any more.
-func (cn *conn) roundTrip(ctx context.Context, timeout time.Duration, frame []byte) ([]byte, error) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(timeout)
+// included. After an error other than ErrNotSent the connection is of no use any
+// more.
+func (cn *conn) roundTrip(ctx context.Context, frame []byte) ([]byte, error) {
+	select {
+	case <-cn.ended:
+		return nil, notSent{cn.err}
+	default:
 	}
-	if err := cn.SetDeadline(deadline); err != nil {
-		return nil, err
+	if err := ctx.Err(); err != nil {
+		return nil, notSent{err}
 	}
-	stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(time.Unix(1, 0)) })
+	cn.awaited.Store(cn.id)
+	stop := context.AfterFunc(ctx, cn.end)
 	answer, err := cn.transfer(frame)
-	if !stop() && err == nil {
-		// The deadline may be spoiled; the answer is whole all the same.
-		cn.expires = time.Unix(1, 0)
+	if !stop() {
+		cn.spent = true // it is being closed; the answer may be whole all the same
 	}
-	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
+	if err != nil {
+		cn.end()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 	}
 	return answer, err
 }
@@ -261,21 +277,15 @@ func (cn *conn) transfer(frame []byte) ([]byte, error) {
 	if _, err := cn.Write(frame); err != nil {
 		return nil, fmt.Errorf("sending: %w", Shown(err))
 	}
-	var head [8]byte
-	if _, err := io.ReadFull(cn, head[:]); err != nil {
-		return nil, fmt.Errorf("awaiting the answer: %w", Shown(err))
+	select {
+	case answer := <-cn.answers:
+		return answer, nil
+	case <-cn.ended:
 	}
-	size := binary.BigEndian.Uint32(head[:])
-	if size < 4 || size > maxAnswer {
-		return nil, fmt.Errorf("%w: an answer of %d bytes", ErrMalformed, size)
+	select {
+	case answer := <-cn.answers:
+		return answer, nil
+	default:
+		return nil, cn.err
 	}
-	if id := int32(binary.BigEndian.Uint32(head[4:])); id != cn.nextID {
-		return nil, fmt.Errorf("%w: answer %d to request %d", ErrMalformed, id, cn.nextID)
-	}
-	answer := make([]byte, 4+size)
-	copy(answer, head[:])
-	if _, err := io.ReadFull(cn, answer[8:]); err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", Shown(err))
-	}
-	return answer, nil
 }

@@ -49,7 +49,7 @@ func TestMissingRights(t *testing.T) {
 // troubled with them.
 func TestUnusableCredentials(t *testing.T) {
 	broken := errors.New("no pair")
-	n := &network{brokers: map[string]func(*exchange){"a:1": healthy, "b:1": healthy}, dials: map[string]int{}}
+	n := newNetwork(map[string]func(*exchange){"a:1": healthy, "b:1": healthy})
 	c := Open(Config{Brokers: []string{"a:1", "b:1"}, Dial: n.dial, TLS: func() (*tls.Config, error) { return nil, broken }})
 	defer c.Close()
 	_, err := c.Metadata(t.Context())

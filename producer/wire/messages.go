@@ -49,7 +49,7 @@ func (m *APIVersions) decode(d *decoder, _ int16) {
 		d.tags(nil)
 		m.Ranges[protocol.ApiKey(k)] = [2]int16{lo, hi}
 	}
-	d.int32() // throttle
+	d.throttle = d.int32()
 	m.Features = map[string]int16{}
 	d.tags(func(tag uint64, v *decoder) {
 		if tag != 2 { // FinalizedFeatures
@@ -147,7 +147,7 @@ func (m *Produce) decode(d *decoder, _ int16) {
 		}
 		d.tags(nil)
 	}
-	d.int32() // throttle
+	d.throttle = d.int32()
 	d.tags(nil)
 }
 
@@ -179,7 +179,7 @@ func (m *EndTxn) encode(e *encoder, _ int16) {
 }
 
 func (m *EndTxn) decode(d *decoder, version int16) {
-	d.int32() // throttle
+	d.throttle = d.int32()
 	m.ErrorCode = d.int16()
 	m.NextID, m.NextEpoch = -1, -1
 	if version >= 5 {
@@ -190,8 +190,11 @@ func (m *EndTxn) decode(d *decoder, version int16) {
 
 // Fetch reads one partition's raw batches; version 11.
 type Fetch struct {
-	Topic         string
-	Partition     int32
+	Topic     string
+	Partition int32
+	// LeaderEpoch is filled in by Cluster.Do: what we know of the leader, -1 =
+	// nothing. One that knows less or more refuses (KIP-320).
+	LeaderEpoch   int32
 	Offset        int64
 	MaxWaitMS     int32
 	MinBytes      int32
@@ -199,7 +202,8 @@ type Fetch struct {
 	ReadCommitted bool
 
 	// ErrorCode is the partition's, or the request's where that is not 0.
-	ErrorCode        int16
+	ErrorCode int16
+	// The offsets are -1 where a broker says nothing, as its quota is spent.
 	HighWatermark    int64
 	LastStableOffset int64
 	LogStartOffset   int64
@@ -230,7 +234,7 @@ func (m *Fetch) encode(e *encoder, _ int16) {
 	e.string(m.Topic)
 	e.array(1)
 	e.int32(m.Partition)
-	e.int32(-1) // current leader epoch: not checked
+	e.int32(m.LeaderEpoch)
 	e.int64(m.Offset)
 	e.int64(-1) // log start offset: for replicas
 	e.int32(m.MaxBytes)
@@ -239,7 +243,7 @@ func (m *Fetch) encode(e *encoder, _ int16) {
 }
 
 func (m *Fetch) decode(d *decoder, _ int16) {
-	d.int32() // throttle
+	d.throttle = d.int32()
 	top := d.int16()
 	d.int32() // session
 	found := false
@@ -263,9 +267,12 @@ func (m *Fetch) decode(d *decoder, _ int16) {
 			m.Records = d.bytes()
 		}
 	}
-	if top != 0 {
+	switch {
+	case top != 0:
 		m.ErrorCode = top
-	} else if !found {
+	case !found && d.throttle > 0: // no word on the partition, as the quota is spent
+		m.HighWatermark, m.LastStableOffset, m.LogStartOffset = -1, -1, -1
+	case !found:
 		d.fail("the partition asked for is missing")
 	}
 }
@@ -290,7 +297,7 @@ func (m *Heartbeat) encode(e *encoder, _ int16) {
 }
 
 func (m *Heartbeat) decode(d *decoder, _ int16) {
-	d.int32() // throttle
+	d.throttle = d.int32()
 	m.ErrorCode = d.int16()
 }
 
@@ -315,7 +322,7 @@ func (m *LeaveGroup) encode(e *encoder, _ int16) {
 }
 
 func (m *LeaveGroup) decode(d *decoder, _ int16) {
-	d.int32() // throttle
+	d.throttle = d.int32()
 	m.ErrorCode = d.int16()
 	for range d.array() {
 		_, _ = d.string(), d.string()

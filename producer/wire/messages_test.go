@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -109,10 +108,10 @@ var messages = []message{
 	{
 		name: "Fetch", versions: []int16{11},
 		request: func(int16) (Request, object) {
-			return &Fetch{Topic: "offsets", Partition: 17, Offset: 1 << 40, MaxWaitMS: 250, MinBytes: 1, MaxBytes: 1 << 20, ReadCommitted: true},
+			return &Fetch{Topic: "offsets", Partition: 17, LeaderEpoch: 5, Offset: 1 << 40, MaxWaitMS: 250, MinBytes: 1, MaxBytes: 1 << 20, ReadCommitted: true},
 				object{"ReplicaId": int64(-1), "MaxWaitMs": int64(250), "MinBytes": int64(1), "MaxBytes": int64(1 << 20), "IsolationLevel": int64(1), "SessionEpoch": int64(-1),
 					"Topics": []any{object{"Topic": "offsets", "Partitions": []any{object{
-						"Partition": int64(17), "FetchOffset": int64(1 << 40), "PartitionMaxBytes": int64(1 << 20),
+						"Partition": int64(17), "CurrentLeaderEpoch": int64(5), "FetchOffset": int64(1 << 40), "PartitionMaxBytes": int64(1 << 20),
 					}}}}}
 		},
 		empty: func(int16) Request { return &Fetch{Topic: "offsets", Partition: 17} },
@@ -189,8 +188,11 @@ func ask(t *testing.T, m Request, answer []byte) (frame []byte, err error) {
 		}
 		done <- err
 	}()
-	cn := &conn{Conn: client, clientID: "host-1"}
-	err = cn.do(t.Context(), time.Minute, m)
+	cn := newConn(client, client, "host-1")
+	go cn.read()
+	err = cn.do(t.Context(), m)
+	cn.end()
+	<-cn.ended
 	if brokerErr := <-done; err == nil {
 		err = brokerErr
 	}

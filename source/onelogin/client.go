@@ -68,6 +68,9 @@ type Limits struct {
 	// ResponseHeader is the most time from the end of a request to the end of
 	// its answer's header. Default 30 s.
 	ResponseHeader time.Duration
+	// Connections is the most that a transport has open at once; whoever needs one
+	// more waits. 0 = no bound.
+	Connections int
 }
 
 func (l Limits) withDefaults() Limits {

@@ -71,9 +71,15 @@ func NewTransport(l Limits) *http.Transport {
 	l = l.withDefaults()
 	var h1 http.Protocols
 	h1.SetHTTP1(true)
+	dial := (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	if l.Connections > 0 {
+		dial = bounded(dial, l.Connections)
+	}
 	return &http.Transport{
-		Proxy:                  nil,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		Proxy:       nil,
+		DialContext: dial,
+		// What is idle must leave room for what is not.
+		MaxIdleConns:           l.Connections / 2,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    10 * time.Second,
 		ResponseHeaderTimeout:  l.ResponseHeader,

@@ -35,6 +35,8 @@ type Route struct {
 type Filter struct {
 	Node     int
 	ClientID string // as in the last request of the connection
+	// Client chooses by the same, where one name is not enough.
+	Client func(clientID string) bool
 }
 
 // Set is one listener per broker; they share one list of faults. Its methods may be called from any goroutine.
@@ -222,7 +224,7 @@ func (f Filter) matches(c *conn) bool {
 func (f Filter) covers(c *conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return (f.Node == 0 || f.Node == c.node) && (f.ClientID == "" || f.ClientID == c.clientID)
+	return (f.Node == 0 || f.Node == c.node) && (f.ClientID == "" || f.ClientID == c.clientID) && (f.Client == nil || f.Client(c.clientID))
 }
 
 func (s *Set) accept(l net.Listener, r Route) {

@@ -50,6 +50,8 @@ type Options struct {
 	// ACL switches on Kafka's own authorizer: whoever has no name (plain listeners; TLS without a certificate) may do everything,
 	// everybody else what ACLs allow.
 	ACL bool
+	// Divisible lets a node be cut off from its peers, see CutOff. They reach each other through a proxy then.
+	Divisible bool
 	// Extra is added to, and wins over, each node's properties.
 	Extra map[string]string
 	// Heap of one node, in java's notation; "" means 384m.
@@ -100,6 +102,8 @@ type Cluster struct {
 	ports *ports
 	nodes []*Node
 	ca    authority
+
+	between *faultproxy.Set // the nodes of a divisible cluster
 
 	mu    sync.Mutex
 	proxy *faultproxy.Set
@@ -172,7 +176,11 @@ func (c *Cluster) prepare() error {
 	}
 	for id := 1; id <= c.opts.Nodes; id++ {
 		n := &Node{ID: id, cluster: c}
-		for _, port := range []*int{&n.plain, &n.controller, &n.behind, &n.proxied, &n.tls, &n.sasl} {
+		taken := []*int{&n.plain, &n.controller, &n.behind, &n.proxied, &n.tls, &n.sasl}
+		if c.opts.Divisible {
+			taken = append(taken, &n.peers, &n.voter, &n.peersBehind)
+		}
+		for _, port := range taken {
 			if *port, err = c.ports.next(); err != nil {
 				return err
 			}
@@ -184,6 +192,11 @@ func (c *Cluster) prepare() error {
 	}
 	if c.opts.TLS {
 		if err := c.writeCerts(); err != nil {
+			return err
+		}
+	}
+	if c.opts.Divisible {
+		if err := c.divide(); err != nil {
 			return err
 		}
 	}
@@ -243,8 +256,10 @@ func (c *Cluster) Close() error {
 	proxy := c.proxy
 	c.mu.Unlock()
 	var failed []error
-	if proxy != nil {
-		failed = append(failed, proxy.Close())
+	for _, set := range []*faultproxy.Set{proxy, c.between} {
+		if set != nil {
+			failed = append(failed, set.Close())
+		}
 	}
 	for _, n := range c.nodes {
 		if err := n.Kill(); err != nil && !errors.Is(err, ErrNotRunning) {

@@ -27,6 +27,9 @@ type Node struct {
 
 	cluster                                *Cluster
 	controller, behind, proxied, tls, sasl int // ports
+	// Where the cluster is divisible, its peers know a node by peers and voter, and it
+	// listens on peersBehind and controller.
+	peers, voter, peersBehind int
 
 	mu    sync.Mutex
 	plain int // port

@@ -20,7 +20,7 @@ func (c *Cluster) properties(n *Node) string {
 	rf, isr := min(len(c.nodes), 3), c.inSync()
 	var voters, listen, advertised []string
 	for _, other := range c.nodes {
-		voters = append(voters, fmt.Sprintf("%d@%s", other.ID, local(other.controller)))
+		voters = append(voters, fmt.Sprintf("%d@%s", other.ID, local(other.voterPort())))
 	}
 	protocols := []string{"CONTROLLER:PLAINTEXT"}
 	add := func(name, protocol string, port, seen int) {
@@ -35,6 +35,12 @@ func (c *Cluster) properties(n *Node) string {
 		add("TLS", "SSL", n.tls, n.tls)
 		add("SASL", "SASL_SSL", n.sasl, n.sasl)
 	}
+	peers := "PLAINTEXT"
+	if c.opts.Divisible {
+		peers = "PEERS"
+		add(peers, "PLAINTEXT", n.peersBehind, n.peers)
+		advertised = append(advertised, "CONTROLLER://"+local(n.voter))
+	}
 	listen = append(listen, "CONTROLLER://"+local(n.controller))
 
 	var b strings.Builder
@@ -45,7 +51,7 @@ func (c *Cluster) properties(n *Node) string {
 	set("advertised.listeners", strings.Join(advertised, ","))
 	set("listener.security.protocol.map", strings.Join(protocols, ","))
 	set("controller.listener.names", "CONTROLLER")
-	set("inter.broker.listener.name", "PLAINTEXT")
+	set("inter.broker.listener.name", peers)
 	set("controller.quorum.voters", strings.Join(voters, ","))
 	set("log.dirs", n.data())
 	set("auto.create.topics.enable", false)

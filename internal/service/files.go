@@ -1,0 +1,26 @@
+package service
+
+// Some files are kept for Kafka (a connection for each shard and broker at worst),
+// the console and what is read from disk: without them an instance that polls
+// everything could write nothing, and tell nobody.
+const (
+	filesReserved = 1024
+	// mostReserved is the part of the files that the reserve takes at most.
+	mostReserved = 2
+)
+
+// forOneLogin returns how many connections to OneLogin may be open at once, 0
+// where there is no need of a bound, and warns where they are fewer than
+// connectors.
+func (s *Service) forOneLogin(connectors int) int {
+	limit := int(min(s.opts.Files, 1<<30))
+	if limit == 0 {
+		return 0
+	}
+	left := limit - min(filesReserved, limit/mostReserved)
+	if left < connectors {
+		s.opts.Log.Warn().Int("limit", limit).Int("connections_to_onelogin", left).Int("connectors", connectors).
+			Msg("the limit of open files (ulimit -n, LimitNOFILE) is low: the connectors share fewer connections than there are of them")
+	}
+	return left
+}

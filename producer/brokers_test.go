@@ -1,0 +1,323 @@
+package producer
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"github.com/segmentio/kafka-go/compress"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/producer/wire"
+	"onelogin-kafka/schemas"
+)
+
+// Brokers as they behave in production: quotas, clean restarts, a network that
+// divides them.
+
+// pages is a source that offers pages of incompressible events, each when the one
+// before is committed.
+type pages struct {
+	records, size       int
+	committed, sessions atomic.Int64
+}
+
+func (p *pages) serve(ctx context.Context, s *Session) {
+	p.sessions.Add(1)
+	name := feedName(s.Shard)
+	done := make(chan struct{}, 1)
+	for ctx.Err() == nil {
+		b := &schemas.Batch{Connector: name, Events: p.records, Done: func() { p.committed.Add(1); done <- struct{}{} }}
+		for range p.records {
+			v := make([]byte, p.size)
+			rand.Read(v)
+			b.Records = append(b.Records, schemas.Record{Topic: schemas.Events, Key: []byte(name), Value: v, Time: time.Now()})
+		}
+		b.Records = append(b.Records, schemas.Record{Topic: schemas.Offsets, Key: []byte(name), Value: []byte("x"), Time: time.Now()})
+		if s.Offer(ctx, b) != nil {
+			return
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// setQuota bounds what a client id may have of each broker.
+func setQuota(t *testing.T, k *kafkatest.Cluster, client, key string, rate float64) {
+	t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	req := kmsg.NewPtrAlterClientQuotasRequest()
+	entry, entity, op := kmsg.NewAlterClientQuotasRequestEntry(), kmsg.NewAlterClientQuotasRequestEntryEntity(), kmsg.NewAlterClientQuotasRequestEntryOp()
+	entity.Type, entity.Name = "client-id", &client
+	op.Key, op.Value = key, rate
+	entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
+	req.Entries = append(req.Entries, entry)
+	res, err := req.RequestWith(patient(t), c)
+	if err != nil || res.Entries[0].ErrorCode != 0 {
+		t.Fatalf("setting a quota: %v, %+v", err, res)
+	}
+}
+
+// A quota is used up, and costs no take-over.
+func TestAQuotaIsUsedUp(t *testing.T) {
+	const rate, shards, forAbout = 256 << 10, 3, 40 * time.Second
+	k := kafkatest.Shared(t, kafkas[V1])
+	client := named(t, "client")
+	setQuota(t, k, client, "producer_byte_rate", rate)
+	topics, p := testTopics(t, shards, 1), &pages{records: 300, size: 10_000}
+	cluster := wire.Open(wire.Config{Brokers: k.Brokers(), ClientID: client})
+	defer cluster.Close()
+	registry := prometheus.NewRegistry()
+	in := &Instance{
+		Cluster: cluster, Metrics: NewMetrics(registry),
+		Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel).With().Timestamp().Logger(),
+		Config: Config{
+			Group: named(t, "group"), Instance: "one", Topics: topics, Compression: compress.Zstd,
+			CommitInterval: 100 * time.Millisecond, Serve: p.serve,
+		},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- in.Run(ctx) }()
+	waitFor(t, "a page", func() bool { return p.committed.Load() > 0 })
+	began := time.Now()
+	<-time.After(forAbout)
+	got := float64(p.committed.Load()-1) * float64(p.records*p.size) / time.Since(began).Seconds()
+	t.Logf("%d pages, %.0f KiB/s, %d sessions, %v throttled", p.committed.Load(), got/1024, p.sessions.Load(), cluster.Throttle("produce"))
+	if got < 0.9*rate {
+		t.Errorf("%.0f KiB/s, want 0.9 of %d at least", got/1024, rate>>10)
+	}
+	if n := p.sessions.Load(); n != shards {
+		t.Errorf("%d sessions of %d shards, want that none is taken over anew", n, shards)
+	}
+	if gauge(t, registry, "onelogin_kafka_throttled_seconds_total") == 0 {
+		t.Error("the metric shows no throttling")
+	}
+	stopping := time.Now()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(stopping); took > 10*time.Second {
+		t.Errorf("stopped after %v, want 10 s at most", took)
+	}
+}
+
+// A reader whose quota is spent gets on as the quota allows, and no answer of a
+// broker that says nothing is taken for the end.
+func TestAFetchQuotaIsKeptTo(t *testing.T) {
+	const rate, batches, size = 256 << 10, 6, 900 << 10
+	k := kafkatest.Shared(t, kafkas[V1])
+	client := named(t, "client")
+	setQuota(t, k, client, "consumer_byte_rate", rate)
+	part := partition{named(t, "events"), 0}
+	createTopic(t, k.Brokers(), part.topic, 1, nil)
+	txn := newTransactor(open(t, k.Brokers()...), named(t, "id"), V1)
+	if err := txn.init(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	for range batches {
+		v := make([]byte, size)
+		rand.Read(v)
+		if err := txn.write(patient(t), map[partition][]recordBatch{part: batchesOf(t, defaultLimit, string(v))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cluster := wire.Open(wire.Config{Brokers: k.Brokers(), ClientID: client})
+	defer cluster.Close()
+	log := CommittedLog{Cluster: cluster, Topic: part.topic}
+	read := 0
+	if _, err := log.Read(patient(t), func(int64, *schemas.Record) error { read++; return nil }); err != nil {
+		t.Error(err)
+	}
+	if read != batches {
+		t.Errorf("%d records read, want %d", read, batches)
+	}
+	if cluster.Throttle("fetch") == 0 {
+		t.Error("nothing was throttled")
+	}
+}
+
+// With hardly any of the brokers' time to itself an instance is slow, and no
+// more than that.
+func TestARequestQuotaCostsNoTakeOver(t *testing.T) {
+	const shards, percent = 3, 1
+	k := kafkatest.Shared(t, kafkas[V1])
+	client := named(t, "client")
+	setQuota(t, k, client, "request_percentage", percent)
+	topics, f := testTopics(t, shards, 1), newFeed(t, 8)
+	in := run(t, named(t, "group"), "one", topics, wire.Config{Brokers: k.Brokers(), ClientID: client}, f)
+	all := []int32{0, 1, 2}
+	f.allProgress(t, 20, all)
+	for _, s := range all {
+		if n := f.get(f.sessions, s); n != 1 {
+			t.Errorf("%d sessions of shard %d, want that it is not taken over anew", n, s)
+		}
+	}
+	if in.Cluster.Throttle("transaction")+in.Cluster.Throttle("control")+in.Cluster.Throttle("produce") == 0 {
+		t.Error("nothing was throttled")
+	}
+	in.stop()
+	f.audit(t, k.Brokers(), topics)
+}
+
+// gauge adds up the values of a metric.
+func gauge(t *testing.T, registry *prometheus.Registry, name string) (sum float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// A broker is restarted cleanly and gets its partitions again: all of that is
+// told by answers, so hardly an outcome is unknown.
+func TestABrokerComesBack(t *testing.T) {
+	const shards, most = 32, 2
+	k := kafkatest.Shared(t, kafkas[V2])
+	topics, f := testTopics(t, shards, 3), newFeed(t, 8)
+	topics.Specs[schemas.Events].Partitions = 6
+	in := run(t, named(t, "group"), "one", topics, wire.Config{Brokers: k.Brokers()}, f)
+	all := make([]int32, shards)
+	for i := range all {
+		all[i] = int32(i)
+	}
+	sessions := func() (n int) {
+		for _, s := range all {
+			n += f.get(f.sessions, s)
+		}
+		return n
+	}
+	f.allProgress(t, 10, all)
+	before := sessions()
+	node := k.Node(3)
+	if err := node.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.allProgress(t, 10, all)
+	t.Logf("stopped: %d shards taken over anew", sessions()-before)
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.WaitReady(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	f.allProgress(t, 10, all)
+	t.Logf("started: %d shards taken over anew", sessions()-before)
+	elect(t, k)
+	f.allProgress(t, 10, all)
+	if n := sessions() - before; n > most {
+		t.Errorf("%d of %d shards were taken over anew, want %d at most", n, shards, most)
+	}
+	in.stop()
+	f.audit(t, k.Brokers(), topics)
+}
+
+// allProgress waits until each of the shards has committed more batches than now.
+func (f *feed) allProgress(t *testing.T, more int, shards []int32) {
+	t.Helper()
+	from := map[int32]int{}
+	for _, s := range shards {
+		from[s] = f.get(f.commits, s)
+	}
+	for _, s := range shards {
+		waitFor(t, fmt.Sprintf("%d more batches of shard %d", more, s), func() bool { return f.get(f.commits, s) >= from[s]+more })
+	}
+}
+
+// elect gives every partition back to its first replica, once all are in sync.
+func elect(t *testing.T, k *kafkatest.Cluster) {
+	t.Helper()
+	adm := admin(t, k.Brokers())
+	waitFor(t, "all replicas in sync and their first the leader", func() bool {
+		if _, err := adm.ElectLeaders(patient(t), kadm.ElectPreferredReplica, nil); err != nil {
+			t.Fatal(fmt.Errorf("electing leaders: %w", err))
+		}
+		m, err := adm.Metadata(patient(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, topic := range m.Topics {
+			for _, p := range topic.Partitions {
+				if len(p.ISR) < len(p.Replicas) || p.Leader != p.Replicas[0] {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// A broker that is cut off from its peers answers with what it knew, takes no
+// more records, and does not know that others lead its partitions. Every shard
+// gets on all the same.
+func TestABrokerCutOffFromItsPeers(t *testing.T) {
+	const shards, longest = 12, 15 * time.Second
+	// A coordinator waits so long for a leader that hangs to take a marker, and no
+	// client can begin the next transaction before: 30 s unless set.
+	k := kafkatest.Shared(t, kafkatest.Options{Divisible: true, Extra: map[string]string{"request.timeout.ms": "3000"}})
+	topics, f, group := testTopics(t, shards, 3), newFeed(t, 8), named(t, "group")
+	topics.Specs[schemas.Events].Partitions = 6
+	in := run(t, group, "one", topics, wire.Config{Brokers: k.Brokers()}, f)
+	all := make([]int32, shards)
+	for i := range all {
+		all[i] = int32(i)
+	}
+	f.allProgress(t, 5, all)
+	node, err := k.GroupCoordinator(patient(t), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heal := node.CutOff(t)
+	began := time.Now()
+	commits, at, gap := map[int32]int{}, map[int32]time.Time{}, map[int32]time.Duration{}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for now := began; now.Sub(began) < 2*longest; now = <-tick.C {
+		for _, s := range all {
+			if n := f.get(f.commits, s); n != commits[s] || at[s].IsZero() {
+				commits[s], at[s] = n, now
+			}
+			gap[s] = max(gap[s], now.Sub(at[s]))
+		}
+	}
+	held := 0
+	for _, s := range all {
+		if gap[s] > longest {
+			t.Errorf("shard %d committed nothing for %v", s, gap[s].Round(time.Millisecond))
+		}
+		if gap[s] > 3*time.Second {
+			held++
+		}
+	}
+	t.Logf("longest gaps: %v", gap)
+	if held == 0 {
+		t.Error("no shard noticed anything")
+	}
+	heal()
+	f.allProgress(t, 5, all)
+	in.stop()
+	f.audit(t, k.Brokers(), topics)
+}
