@@ -1,12 +1,9 @@
 package producer
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"onelogin-kafka/schemas"
@@ -16,9 +13,9 @@ import (
 // transactions, one at a time: while one is on its way the next gathers (group
 // commit). All of its state belongs to the goroutine that runs loop.
 type gatherer struct {
-	shard     *shard
-	session   *Session
-	committed map[string]map[string][]byte // by connector and key
+	shard   *shard
+	session *Session
+	known   *positions
 
 	queues map[string][]*offer // by connector, in the order offered
 	turn   []string            // connectors with something queued, next first
@@ -47,6 +44,14 @@ const (
 func (g *gatherer) interval() time.Duration {
 	least := g.shard.writer.commitInterval
 	return min(max(least, slower*g.took), mostSlower*least)
+}
+
+func newGatherer(s *shard, session *Session) *gatherer {
+	g := &gatherer{shard: s, session: session, known: &s.known, notes: map[string]schemas.Record{}, queues: map[string][]*offer{}}
+	for _, b := range s.known.debts(s.deed) {
+		g.enqueue(&offer{batch: b, size: int64(b.Size())})
+	}
+	return g
 }
 
 // loop runs until ctx ends and everything handed on is committed, or until the
@@ -78,9 +83,9 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 		case r := <-g.session.notes:
 			g.note(r)
 		case req := <-g.session.states:
-			req.reply <- maps.Clone(g.committed[req.connector])
+			req.reply <- maps.Clone(g.known.records[req.connector])
 		case reply := <-g.session.names:
-			reply <- slices.Collect(maps.Keys(g.committed))
+			reply <- g.known.connectors()
 		case err := <-g.result:
 			if err := g.finish(err); err != nil {
 				return err
@@ -281,11 +286,7 @@ func (g *gatherer) finish(err error) error {
 	events := 0
 	for _, o := range g.inFlight {
 		events += o.batch.Events
-		for i := range o.batch.Records {
-			if r := &o.batch.Records[i]; r.Topic == schemas.Offsets {
-				fold(g.committed, bytes.Clone(r.Key), r.Value)
-			}
-		}
+		g.known.written(o.batch.Records, g.shard.txn.landing.next)
 		g.session.release(o)
 		if o.batch.Done != nil {
 			o.batch.Done()
@@ -295,6 +296,3 @@ func (g *gatherer) finish(err error) error {
 	g.inFlight = nil // lets the pages go
 	return nil
 }
-
-// unknown tells whether err leaves open if a transaction was committed.
-func unknown(err error) bool { return !errors.Is(err, ErrFenced) }

@@ -24,8 +24,8 @@ const (
 // is offered in it is written in the order of each connector's offers, or the
 // session ends.
 type Session struct {
-	// Shard is the partition of the offsets topic.
-	Shard int32
+	// Shard is the partition of the offsets topic, one of Shards.
+	Shard, Shards int32
 
 	ctx   context.Context // ends with the session
 	codec compress.Compression
@@ -45,7 +45,7 @@ type Session struct {
 type offer struct {
 	batch *schemas.Batch
 	size  int64
-	own   *semaphore.Weighted
+	own   *semaphore.Weighted // nil for what the shard itself has to write
 }
 
 type stateRequest struct {
@@ -114,6 +114,9 @@ func (s *Session) Offer(ctx context.Context, b *schemas.Batch) error {
 }
 
 func (s *Session) release(o *offer) {
+	if o.own == nil {
+		return
+	}
 	s.bytes.Release(o.size)
 	o.own.Release(o.size)
 }
@@ -184,7 +187,8 @@ func (s *Session) State(ctx context.Context, connector string) (map[string][]byt
 }
 
 // Connectors lists the connectors that have committed records on the shard's
-// partition of the offsets topic, configured or not, in no order.
+// partition of the offsets topic, configured or not, in no order. Of keys that
+// are none of ours it returns the text.
 func (s *Session) Connectors(ctx context.Context) ([]string, error) {
 	ctx, cancel := s.until(ctx)
 	defer cancel()
