@@ -230,11 +230,16 @@ func (in *Instance) judge(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	found := Found{}
-	if _, err := in.Config.Topics.look(ctx, in.Cluster, &found); err != nil {
+	missing, err := in.Config.Topics.look(ctx, in.Cluster, &found)
+	if err != nil {
 		return err
 	}
-	if err := in.Config.Topics.judge(ctx, in.Cluster, &found); err != nil {
+	problems, err := in.Config.Topics.judge(ctx, in.Cluster, &found, missing)
+	if err != nil {
 		return err
+	}
+	if len(problems) > 0 {
+		return unfit(problems)
 	}
 	in.limits(found)
 	return nil
