@@ -96,7 +96,7 @@ func (h *Hand) target(ctx context.Context, to TopicSpec) (*Hand, int32, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	t.limit = found.MaxMessageBytes[schemas.Offsets]
+	t.found = found
 	n := found.Partitions[schemas.Offsets]
 	for index := range n {
 		log := CommittedLog{Cluster: h.Cluster, Topic: to.Name, Partition: index}

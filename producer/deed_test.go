@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/kafka-go/compress"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"onelogin-kafka/producer/wire"
@@ -117,7 +118,7 @@ func start(t *testing.T, brokers []string, topics Topics, group string, serve fu
 	cluster := wire.Open(wire.Config{Brokers: brokers})
 	ctx, cancel := context.WithCancel(context.Background())
 	in := &started{cancel: cancel, ended: make(chan error, 1), Instance: &Instance{
-		Cluster: cluster, Config: Config{Group: group, Instance: group + "-one", Topics: topics, CommitInterval: 10 * time.Millisecond, Serve: serve},
+		Cluster: cluster, Config: Config{Group: group, Instance: group + "-one", Topics: topics, Compression: compress.Zstd, CommitInterval: 10 * time.Millisecond, Serve: serve},
 	}}
 	done := make(chan struct{})
 	go func() { defer close(done); in.ended <- in.Run(ctx) }()
@@ -177,7 +178,7 @@ func writeAs(t *testing.T, cluster *wire.Cluster, id string, part partition, val
 	for key, value := range values {
 		records = append(records, &schemas.Record{Topic: schemas.Offsets, Key: []byte(key), Value: value, Time: time.Now()})
 	}
-	batches, err := encodeBatches(records, 0, defaultLimit)
+	batches, err := encodeBatches(records, 0, within(defaultLimit))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type Hand struct {
 	// Group is the deployment that the operator acts for.
 	Group string
 
-	limit int // of a batch; 0 = Kafka's default
+	found Found // what is known of the topics
 }
 
 // handTries is how often a partition is tried that somebody else writes to.
@@ -140,11 +140,9 @@ func (h *Hand) rewriteOnce(ctx context.Context, p Protocol, part partition, chan
 	for i := range records {
 		pointers[i] = &records[i]
 	}
-	limit := h.limit
-	if limit == 0 {
-		limit = defaultLimit
-	}
-	batches, err := encodeBatches(pointers, compress.Zstd, limit)
+	var limit sizeLimit
+	limit.shown(h.found.MaxMessageBytes[schemas.Offsets], h.found.Compression[schemas.Offsets])
+	batches, err := encodeBatches(pointers, compress.Zstd, limit.bounds(compress.Zstd))
 	if err != nil {
 		return err
 	}

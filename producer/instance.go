@@ -200,7 +200,7 @@ func (in *Instance) prepareOnce(ctx context.Context) (Found, error) {
 
 func (in *Instance) limits(found Found) {
 	for i, n := range found.MaxMessageBytes {
-		in.writer.limits[i].Store(int64(n))
+		in.writer.limits[i].shown(n, found.Compression[i])
 		in.writer.before[i].Store(found.TimestampBefore[i])
 		in.writer.after[i].Store(found.TimestampAfter[i])
 	}

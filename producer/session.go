@@ -29,7 +29,7 @@ type Session struct {
 
 	ctx   context.Context // ends with the session
 	codec compress.Compression
-	limit func(schemas.Topic) int
+	limit func(schemas.Topic) *sizeLimit
 	// relearn asks for the limits again, now and then.
 	relearn func(context.Context)
 	offers  chan *offer
@@ -53,7 +53,7 @@ type stateRequest struct {
 	reply     chan map[string][]byte
 }
 
-func newSession(ctx context.Context, shard int32, codec compress.Compression, limit func(schemas.Topic) int) *Session {
+func newSession(ctx context.Context, shard int32, codec compress.Compression, limit func(schemas.Topic) *sizeLimit) *Session {
 	return &Session{
 		Shard:      shard,
 		limit:      limit,
@@ -143,10 +143,10 @@ const recordOverhead = 200
 // the limit is encoded to find out.
 func (s *Session) fits(r *schemas.Record) error {
 	limit := s.limit(r.Topic)
-	if r.Size()+recordOverhead+8*len(r.Headers) <= limit {
+	if limit.takes(r.Size() + recordOverhead + 8*len(r.Headers)) {
 		return nil
 	}
-	if _, err := encodeBatches([]*schemas.Record{r}, s.codec, limit); err != nil {
+	if _, err := encodeBatches([]*schemas.Record{r}, s.codec, limit.bounds(s.codec)); err != nil {
 		return fmt.Errorf("%s topic: %w", r.Topic, err)
 	}
 	return nil

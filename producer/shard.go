@@ -121,10 +121,13 @@ func (s *shard) run(ctx context.Context) {
 		if served > 0 {
 			s.doubted(err)
 		}
-		if err = s.learn(ctx, err); errors.Is(err, ErrUnfit) {
+		switch err = s.learn(ctx, err); {
+		case errors.Is(err, ErrUnfit):
 			s.end(err)
 			<-ctx.Done()
 			return
+		case errors.Is(err, kafka.MessageSizeTooLarge):
+			wait.Reset() // the next is not the same again
 		}
 		if pause(ctx, wait.NextBackOff()) != nil {
 			return
@@ -147,8 +150,12 @@ func (s *shard) learn(ctx context.Context, err error) error {
 		s.writer.misdated.Store(true)
 		s.relearn(ctx)
 	case errors.Is(err, kafka.MessageSizeTooLarge):
-		// The limits are others than when we asked; the next session keeps to them,
-		// and only the connector that the record belongs to waits.
+		// The limits are others than when we asked, or not what we take them for.
+		// The next session keeps to smaller batches, down to a record by itself; in
+		// the end only the connector that it belongs to waits.
+		if o, ok := errors.AsType[*oversizeError](err); ok {
+			s.writer.refused(o)
+		}
 		s.relearn(ctx)
 	}
 	return err

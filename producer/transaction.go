@@ -327,6 +327,9 @@ func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partitio
 					return err
 				}
 				delete(pending, p)
+			case r.ErrorCode == codeMessageTooLarge:
+				p := partition{r.Topic, r.Partition}
+				return fmt.Errorf("%s/%d: %w", r.Topic, r.Partition, &oversizeError{p, pending[p]})
 			case !moved(r.ErrorCode):
 				return fmt.Errorf("%s/%d: %w", r.Topic, r.Partition, t.refusal(r.ErrorCode, r.Topic))
 			}

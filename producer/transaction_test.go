@@ -333,7 +333,7 @@ func TestARecordOverMaxMessageBytes(t *testing.T) {
 			t.Errorf("written: %v", err)
 		}
 		// With a limit that is out of date the broker has the last word.
-		in.writer.limits[schemas.Events].Store(1 << 20)
+		in.writer.limits[schemas.Events].shown(1<<20, "producer")
 		if err := writeRecords(ctx, in.writer, txn, []*schemas.Record{&big}); !errors.Is(err, kafka.MessageSizeTooLarge) {
 			t.Errorf("written under an old limit: got %v, want the broker's MESSAGE_TOO_LARGE", err)
 		}
