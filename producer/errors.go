@@ -36,6 +36,7 @@ const (
 	codeNotEnoughReplicas       = 19
 	codeNotEnoughAfterAppend    = 20
 	codeIllegalGeneration       = 22
+	codeInconsistentProtocol    = 23
 	codeUnknownMember           = 25
 	codeRebalanceInProgress     = 27
 	codeTopicNotAllowed         = 29

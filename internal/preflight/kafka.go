@@ -130,6 +130,9 @@ func (k *Kafka) group(ctx context.Context) (string, *Failure) {
 		_, err := coordinator(ctx, k.Cluster, wire.GroupCoordinator, k.Group)
 		return err
 	})
+	if err == nil {
+		err = retry(ctx, func() error { return producer.CheckGroup(ctx, k.Cluster, k.Group) })
+	}
 	if err != nil {
 		return "", fail("consumer group "+k.Group+" is not open to us", err)
 	}
@@ -150,8 +153,8 @@ var advices = map[kafka.Error]string{
 }
 
 func advice(err error) string {
-	if errors.Is(err, producer.ErrUnfit) {
-		return "" // the text says what to run
+	if errors.Is(err, producer.ErrUnfit) || errors.Is(err, producer.ErrForeignGroup) {
+		return "" // the text says what to do
 	}
 	if code, ok := errors.AsType[kafka.Error](err); ok && advices[code] != "" {
 		return advices[code]
