@@ -6,6 +6,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"onelogin-kafka/schemas"
@@ -101,6 +102,23 @@ type SASL struct {
 	ClientID     string `yaml:"client_id"`
 	ClientSecret Secret `yaml:"client_secret"`
 	Scope        string `yaml:"scope"`
+	// Audience and TokenParameters are sent with the request for a token.
+	Audience        string            `yaml:"audience"`
+	TokenParameters map[string]string `yaml:"token_parameters"`
+	// Extensions are sent to the brokers with each token.
+	Extensions map[string]string `yaml:"extensions"`
+}
+
+// Parameters are what is sent with the request for a token besides the grant.
+func (s *SASL) Parameters() map[string]string {
+	all := maps.Clone(s.TokenParameters)
+	if s.Audience != "" {
+		if all == nil {
+			all = map[string]string{}
+		}
+		all["audience"] = s.Audience
+	}
+	return all
 }
 
 // Topics are the names and shapes of the topics.

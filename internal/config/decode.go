@@ -79,6 +79,8 @@ func (d *decoder) value(node *yaml.Node, at place, v reflect.Value) {
 		d.value(node, at, v.Elem())
 	case kind == reflect.Slice:
 		d.list(node, at, v)
+	case kind == reflect.Map:
+		d.table(node, at, v)
 	case kind == reflect.Struct && v.Type() != reflect.TypeFor[StartFrom]():
 		d.mapping(node, at, v)
 	default:

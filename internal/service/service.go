@@ -151,9 +151,9 @@ func Cluster(cfg *config.Config) (*wire.Cluster, error) {
 	}
 	if k := cfg.Kafka.SASL; k != nil {
 		sec.Mechanism, sec.Username, sec.Password = k.Mechanism, k.Username, k.Password.Reveal
-		sec.Tokens = producer.FileToken(k.Token.Reveal)
+		sec.Tokens, sec.Extensions = producer.FileToken(k.Token.Reveal), k.Extensions
 		if k.TokenURL != "" {
-			sec.Tokens = &producer.EndpointToken{URL: k.TokenURL, ClientID: k.ClientID, Secret: k.ClientSecret.Reveal, Scope: k.Scope, UserAgent: build.UserAgent()}
+			sec.Tokens = &producer.EndpointToken{URL: k.TokenURL, ClientID: k.ClientID, Secret: k.ClientSecret.Reveal, Scope: k.Scope, Parameters: k.Parameters(), UserAgent: build.UserAgent()}
 		}
 		wc.SASL = sec.SASL
 	}
