@@ -74,13 +74,13 @@ const maxRatio = 3
 
 // chunk counts the records that are worth encoding together.
 func chunk(records []*schemas.Record, limit bounds) int {
-	most := maxRatio * limit.packed
+	most, sizeOf := maxRatio*limit.packed, (*schemas.Record).Size
 	if limit.unpacked > 0 {
-		most = limit.unpacked
+		most, sizeOf = limit.unpacked-batchHeaderLen, mostSize
 	}
 	size := 0
 	for i, r := range records {
-		if size += r.Size(); size > most && i > 0 {
+		if size += sizeOf(r); size > most && i > 0 {
 			return i
 		}
 	}
@@ -93,11 +93,11 @@ func encodeFitting(records []*schemas.Record, codec compress.Compression, limit 
 	if err != nil {
 		return nil, err
 	}
-	if len(b.bytes) <= limit.packed && (limit.unpacked == 0 || b.plain <= limit.unpacked) {
-		return []recordBatch{b}, nil
-	}
 	if len(records) == 1 {
 		return []recordBatch{b}, limit.refuses(b)
+	}
+	if len(b.bytes) <= limit.packed && (limit.unpacked == 0 || b.plain <= limit.unpacked) {
+		return []recordBatch{b}, nil
 	}
 	half := len(records) / 2
 	left, err := encodeFitting(records[:half], codec, limit)
@@ -147,11 +147,14 @@ const (
 	mostOfHeader = 10
 )
 
+// mostSize is no less than what a record takes before compression.
+func mostSize(r *schemas.Record) int { return r.Size() + mostOfRecord + mostOfHeader*len(r.Headers) }
+
 // plainSize is no less than the size of a batch before compression.
 func plainSize(records []*schemas.Record) int {
 	size := batchHeaderLen
 	for _, r := range records {
-		size += r.Size() + mostOfRecord + mostOfHeader*len(r.Headers)
+		size += mostSize(r)
 	}
 	return size
 }

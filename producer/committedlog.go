@@ -82,11 +82,13 @@ func (l CommittedLog) latest(ctx context.Context, from, end int64) (map[string][
 // decided returns the latest committed value of each key up to where all
 // transactions are decided.
 func (l CommittedLog) decided(ctx context.Context) (map[string][]byte, error) {
-	start, err := l.offset(ctx, earliest, readUncommitted)
+	actx, cancel := context.WithTimeout(ctx, stalled)
+	defer cancel()
+	start, err := l.offset(actx, earliest, readUncommitted)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the log's start: %w", err)
 	}
-	end, err := l.offset(ctx, latest, readCommitted)
+	end, err := l.offset(actx, latest, readCommitted)
 	if err != nil {
 		return nil, fmt.Errorf("asking for the last stable offset: %w", err)
 	}

@@ -166,14 +166,18 @@ func (in *Instance) prepare(ctx context.Context) (Found, error) {
 	}
 }
 
+// prepareTimeout bounds one try at finding out what there is. How long it takes
+// to read whose the offsets are depends on how many there are.
+const prepareTimeout = 20 * time.Second
+
 func (in *Instance) prepareOnce(ctx context.Context) (Found, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	tctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	p, err := DetectProtocol(ctx, in.Cluster)
+	p, err := DetectProtocol(tctx, in.Cluster)
 	if err != nil {
 		return Found{}, err
 	}
-	found, err := in.Config.Topics.Ensure(ctx, in.Cluster)
+	found, err := in.Config.Topics.Ensure(tctx, in.Cluster)
 	if err != nil {
 		return found, err
 	}

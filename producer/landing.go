@@ -26,6 +26,8 @@ type landing struct {
 	next int64
 	// marker tells that next is the offset of our own transaction's marker.
 	marker bool
+	// written tells that the open transaction has a batch there.
+	written bool
 }
 
 // expect has every batch of p land behind end, up to which it was read.
@@ -39,6 +41,8 @@ func (t *transactor) landed(ctx context.Context, p partition, offset int64, coun
 		return nil
 	}
 	switch {
+	case offset < 0: // of a batch that was there before, and which the broker knows no more of
+		return fmt.Errorf("%s/%d: it is not known where a batch landed", p.topic, p.index)
 	case offset < l.next:
 		return fmt.Errorf("%s/%d was known up to %d and goes on at %d: %w", p.topic, p.index, l.next, offset, ErrCutOff)
 	case offset == l.next || l.marker && offset == l.next+1:
@@ -47,8 +51,13 @@ func (t *transactor) landed(ctx context.Context, p partition, offset int64, coun
 			return fmt.Errorf("%s/%d was known up to %d and goes on at %d: %w", p.topic, p.index, l.next, offset, err)
 		}
 	}
-	l.next, l.marker = offset+int64(count), false
+	l.next, l.marker, l.written = offset+int64(count), false, true
 	return nil
+}
+
+// committed notes that the transaction was: its marker lies behind its batches.
+func (l *landing) committed() {
+	l.marker, l.written = l.marker || l.written, false
 }
 
 // onlyMarkers returns ErrStale unless there are only markers from one offset to

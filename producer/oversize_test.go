@@ -50,7 +50,10 @@ func unpacking(broker *kfake.Cluster, topic string, limit int) (refusals *atomic
 			t.Topic = rt.Topic
 			for _, p := range rt.Partitions {
 				rp := kmsg.NewProduceResponseTopicPartition()
-				rp.Partition, rp.ErrorCode, rp.BaseOffset = p.Partition, codeMessageTooLarge, -1
+				rp.Partition, rp.ErrorCode, rp.BaseOffset = p.Partition, codeNotLeader, -1
+				if rt.Topic == topic && unpacked(p.Records) > limit {
+					rp.ErrorCode = codeMessageTooLarge
+				}
 				t.Partitions = append(t.Partitions, rp)
 			}
 			res.Topics = append(res.Topics, t)

@@ -37,8 +37,10 @@ type positions struct {
 // before.
 func (p *positions) read(ctx context.Context) (end int64, err error) {
 	log := CommittedLog{Cluster: p.cluster, Topic: p.part.topic, Partition: p.part.index}
+	actx, cancel := context.WithTimeout(ctx, stalled)
+	defer cancel()
 	// Read uncommitted: the last stable offset may lag behind what is committed.
-	if end, err = log.End(ctx); err != nil {
+	if end, err = log.End(actx); err != nil {
 		return 0, fmt.Errorf("asking for the high watermark: %w", err)
 	}
 	if p.records != nil && !p.lost && end <= p.next {
@@ -49,7 +51,7 @@ func (p *positions) read(ctx context.Context) (end int64, err error) {
 	}
 	from := p.next
 	if p.records == nil || p.lost {
-		if from, err = log.Start(ctx); err != nil {
+		if from, err = log.Start(actx); err != nil {
 			return 0, fmt.Errorf("asking for the log's start: %w", err)
 		}
 	}

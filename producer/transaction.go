@@ -418,7 +418,7 @@ func (t *transactor) ended(req *wire.EndTxn) {
 		clear(t.sequences)
 	}
 	if t.landing != nil {
-		t.landing.marker = true
+		t.landing.committed()
 	}
 }
 

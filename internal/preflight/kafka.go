@@ -25,16 +25,21 @@ type Kafka struct {
 
 const target = "kafka"
 
-// kafkaTimeout bounds each check.
-const kafkaTimeout = 10 * time.Second
+// kafkaTimeout bounds each check but that of the owner, which may read the offsets
+// topic whole.
+const (
+	kafkaTimeout = 10 * time.Second
+	ownerTimeout = 2 * time.Minute
+)
 
 // Check tries everything, in the order in which the service does. What cannot
 // be tried because something before it failed is left out. Nothing is created,
 // and no record is written.
 func (k *Kafka) Check(ctx context.Context) []Result {
 	var results []Result
+	timeout := kafkaTimeout
 	run := func(check string, do func(context.Context) (string, *Failure)) bool {
-		cctx, cancel := context.WithTimeout(ctx, kafkaTimeout)
+		cctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		began := time.Now()
 		detail, failure := do(cctx)
@@ -50,7 +55,9 @@ func (k *Kafka) Check(ctx context.Context) []Result {
 		return detail, f
 	})
 	if exists {
+		timeout = ownerTimeout
 		run("owner", k.owner)
+		timeout = kafkaTimeout
 	}
 	run("group", k.group)
 	run("rights", func(ctx context.Context) (string, *Failure) { return k.rights(ctx, exists) })
