@@ -61,11 +61,7 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	going := context.WithoutCancel(ctx) // a shutdown lets a transaction finish
-	defer func() {
-		if g.next != nil {
-			<-g.next.done
-		}
-	}()
+	defer g.abandon()
 	for {
 		if g.next == nil && (g.count >= aheadRecords || g.bytes >= aheadBytes) {
 			g.prepare(going)
@@ -93,6 +89,26 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 		case <-timer.C:
 		case <-done:
 			return g.drain(ctx)
+		}
+	}
+}
+
+// abandon lets go of what will not be written.
+func (g *gatherer) abandon() {
+	if g.next != nil {
+		<-g.next.done
+		letGo(g.next.offers)
+	}
+	letGo(g.inFlight)
+	for _, offers := range g.queues {
+		letGo(offers)
+	}
+}
+
+func letGo(offers []*offer) {
+	for _, o := range offers {
+		if o.batch.Release != nil {
+			o.batch.Release()
 		}
 	}
 }
@@ -292,6 +308,7 @@ func (g *gatherer) finish(err error) error {
 			o.batch.Done()
 		}
 	}
+	letGo(g.inFlight)
 	g.shard.traffic.add(events, time.Now())
 	g.inFlight = nil // lets the pages go
 	return nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	kafka "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -176,5 +177,30 @@ func TestAShutdownComesToItsEnd(t *testing.T) {
 	}
 	if n := int(ended.Load()); n < done {
 		t.Errorf("%d transactions were ended, %d counted", n, done)
+	}
+}
+
+// Whatever becomes of a batch that was taken, it is let go of once.
+func TestEveryBatchIsLetGoOf(t *testing.T) {
+	g := testGatherer(t, 0)
+	let := map[string]int{}
+	offerOf := func(name string) *offer {
+		return &offer{batch: &schemas.Batch{Connector: name, Records: make([]schemas.Record, 10), Release: func() { let[name]++ }}}
+	}
+	g.inFlight = []*offer{offerOf("in flight")}
+	encoded := make(chan struct{})
+	close(encoded)
+	g.next = &parcel{offers: []*offer{offerOf("encoded")}, done: encoded}
+	g.enqueue(offerOf("queued"))
+	g.abandon()
+	g = testGatherer(t, 0)
+	g.shard.txn = &transactor{landing: &landing{part: g.known.part}}
+	g.inFlight = []*offer{offerOf("committed")}
+	if err := g.finish(nil); err != nil {
+		t.Fatal(err)
+	}
+	g.abandon()
+	if diff := cmp.Diff(map[string]int{"in flight": 1, "encoded": 1, "queued": 1, "committed": 1}, let); diff != "" {
+		t.Errorf("let go of (-want +got):\n%s", diff)
 	}
 }

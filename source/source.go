@@ -54,6 +54,8 @@ type Page struct {
 	// RateLimit is what the answer said of the account's budget; zero Limit if
 	// it said nothing.
 	RateLimit RateLimit
+
+	held *held // the memory that it takes
 }
 
 // Len is the number of elements of the answer, malformed ones included.

@@ -34,8 +34,11 @@ type Config struct {
 	CommitInterval time.Duration `yaml:"commit_interval"`
 	// Compression is none, gzip, snappy, lz4 or zstd.
 	Compression string `yaml:"compression"`
-	HTTP        HTTP   `yaml:"http"`
-	Log         Log    `yaml:"log"`
+	// Memory is what the process should stay within, 64 MiB to 1 TiB; 0 = auto: the
+	// container's limit, or 512 MiB.
+	Memory Size `yaml:"memory" config:"auto"`
+	HTTP   HTTP `yaml:"http"`
+	Log    Log  `yaml:"log"`
 	// Connectors are those that can be polled: of the file, then of
 	// ConnectorsDir in the order of their file names, then the last good
 	// versions of those that are set aside.

@@ -337,6 +337,13 @@ func (d *decoder) scalar(node *yaml.Node, at place, v reflect.Value) {
 			return
 		}
 		*target = t
+	case *Size:
+		size, err := parseSize(text)
+		if err != nil {
+			at.problem("%s %v", at.quote(""), err)
+			return
+		}
+		*target = size
 	case *schemas.KeyStrategy:
 		k, err := schemas.ParseKeyStrategy(text)
 		if err != nil {

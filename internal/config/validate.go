@@ -50,6 +50,9 @@ func (l *loader) validate(cfg *Config, root place) {
 	oneOf(root.sub("value"), cfg.Value, ValueVerbatim, ValueCompact)
 	within(root.sub("commit_interval"), cfg.CommitInterval, 0, 10*time.Second, "0 to 10s")
 	oneOf(root.sub("compression"), cfg.Compression, "none", "gzip", "snappy", "lz4", "zstd")
+	if memory := root.sub("memory"); cfg.Memory != 0 {
+		within(memory, cfg.Memory, 64<<20, 1<<40, "auto, or 64MiB to 1024GiB")
+	}
 	l.http(&cfg.HTTP, root.sub("http"))
 	oneOf(root.sub("log.level"), cfg.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf(root.sub("log.format"), cfg.Log.Format, "auto", "console", "json")

@@ -4,6 +4,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/memory"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
@@ -29,6 +31,9 @@ type Options struct {
 	Registry prometheus.Registerer
 	// HTTP carries the requests to OneLogin; nil = a transport of its own.
 	HTTP http.RoundTripper
+	// Memory is what the process should stay within, in bytes; 0 = as much as
+	// without a container.
+	Memory int64
 }
 
 // Service is one instance: its connectors and its part of the shards.
@@ -38,6 +43,7 @@ type Service struct {
 	cluster  *wire.Cluster
 	types    *schemas.Types
 	metrics  *source.Metrics
+	memory   *memory.Budget
 	http     http.RoundTripper
 	settings settings
 
@@ -73,6 +79,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		cluster: cluster,
 		types:   schemas.NewTypes(),
 		metrics: source.NewMetrics(opts.Registry),
+		memory:  memory.NewBudget(memory.ForPages(cmp.Or(opts.Memory, memory.DefaultSize))),
 		http:    opts.HTTP,
 		settings: settings{
 			instance: cfg.Instance, key: cfg.Key, compact: cfg.Value == config.ValueCompact,
@@ -115,6 +122,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 	}
 	s.Apply(cfg)
 	opts.Registry.MustRegister(newCollector(s))
+	s.memory.Register(opts.Registry)
 	return s, nil
 }
 
