@@ -89,7 +89,7 @@ func (s *session) take(ctx context.Context, r *reading, c *change, end bool) err
 	}
 	b := s.batch(c)
 	if c.page.held != nil {
-		b.Release = c.page.held.release
+		b.Release = c.page.held.Release
 	}
 	if err := s.sink.Offer(ctx, b); err != nil {
 		s.takeBack(c)

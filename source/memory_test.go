@@ -23,20 +23,38 @@ type counted struct {
 	asked            int
 }
 
-func (m *counted) Reserve(ctx context.Context, bytes int64) (func(), error) {
+func (m *counted) Reserve(ctx context.Context, bytes int64) (Hold, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	h := &countedHold{memory: m}
+	m.note(bytes, 1)
+	h.bytes = bytes
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.held, m.open, m.asked = m.held+bytes, m.open+1, m.asked+1
-	m.most = max(m.most, m.held)
-	return sync.OnceFunc(func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.held, m.open = m.held-bytes, m.open-1
-	}), nil
+	m.asked++
+	return h, nil
 }
+
+func (m *counted) note(bytes, open int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held, m.open = m.held+bytes, m.open+open
+	m.most = max(m.most, m.held)
+}
+
+type countedHold struct {
+	memory *counted
+	bytes  int64
+	once   sync.Once
+}
+
+func (h *countedHold) Resize(bytes int64) {
+	h.memory.note(bytes-h.bytes, 0)
+	h.bytes = bytes
+}
+
+func (h *countedHold) Release() { h.once.Do(func() { h.memory.note(-h.bytes, -1) }) }
 
 func (m *counted) state() (held, open int64, asked int) {
 	m.mu.Lock()
@@ -142,7 +160,7 @@ func TestNoPageWithoutMemory(t *testing.T) {
 // none is a Memory that is used up.
 type none struct{}
 
-func (none) Reserve(ctx context.Context, _ int64) (func(), error) {
+func (none) Reserve(ctx context.Context, _ int64) (Hold, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

@@ -55,7 +55,7 @@ type Page struct {
 	// it said nothing.
 	RateLimit RateLimit
 
-	held *held // the memory that it takes
+	held Hold // the memory that it takes; nil = without bounds
 }
 
 // Len is the number of elements of the answer, malformed ones included.

@@ -13,56 +13,111 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestBudget(t *testing.T) {
+const mib = 1 << 20
+
+func TestBudgetIsServedInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(100)
-		large, err := b.Reserve(t.Context(), 70)
+		b := NewBudget(16 * mib) // of which 2 are for the small
+		first, err := b.Reserve(t.Context(), 10*mib)
 		if err != nil {
 			t.Fatal(err)
 		}
 		order := make(chan int, 2)
-		take := func(n int, bytes int64, hold time.Duration) {
-			release, err := b.Reserve(t.Context(), bytes)
+		take := func(n int, bytes int64) {
+			h, err := b.Reserve(t.Context(), bytes)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			order <- n
-			time.Sleep(hold)
-			release()
-			release() // counts once
+			time.Sleep(time.Second)
+			h.Release()
+			h.Release() // counts once
 		}
-		go take(1, 1000, time.Second) // more than there is: all of it
+		go take(1, 1000*mib) // more than there is: all of it
 		synctest.Wait()
-		go take(2, 10, time.Second) // would fit, and must not overtake
+		go take(2, mib) // would fit, and must not overtake
 		synctest.Wait()
 		if n := len(order); n != 0 {
 			t.Errorf("%d served out of turn", n)
 		}
-		if now, most := b.Held(); now != 70 || most != 70 {
-			t.Errorf("held %d, at most %d", now, most)
+		small, err := b.Reserve(t.Context(), 4<<10) // has its own part
+		if err != nil {
+			t.Fatal(err)
 		}
-		large()
+		small.Release()
+		first.Release()
 		synctest.Wait()
 		if n := len(order); n != 1 || <-order != 1 {
 			t.Errorf("%d served, want the one who asked first", n)
 		}
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if now, most := b.Held(); len(order) != 1 || now != 0 || most != 100 {
+		if now, most := b.Held(); len(order) != 1 || now != 0 || most != 14*mib {
 			t.Errorf("%d served after that, held %d, at most %d", len(order), now, most)
 		}
-		all, _ := b.Reserve(t.Context(), 100)
+	})
+}
+
+// What comes larger than it was reckoned is held all the same, and whoever asks
+// next waits for it.
+func TestBudgetOfWhatIsLarger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(16 * mib)
+		h, err := b.Reserve(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Resize(20 * mib)
+		if now, _ := b.Held(); now != 20*mib {
+			t.Errorf("held %d", now)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := b.Reserve(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("waiting too long: %v", err)
+		if _, err := b.Reserve(ctx, mib); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("beside it: %v", err)
 		}
-		all()
-		if release, err := b.Reserve(t.Context(), 100); err != nil {
-			t.Error(err)
+		if small, err := b.Reserve(t.Context(), 1000); err != nil {
+			t.Errorf("a small one beside it: %v", err)
 		} else {
-			release()
+			small.Release()
+		}
+		h.Resize(mib)
+		next, err := b.Reserve(t.Context(), 13*mib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Release()
+		h.Resize(5 * mib) // too late to count
+		next.Release()
+		if now, _ := b.Held(); now != 0 {
+			t.Errorf("held %d in the end", now)
+		}
+	})
+}
+
+// Whoever gives up waiting leaves nothing behind, at whatever moment.
+func TestBudgetOfThoseWhoGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(16 * mib)
+		for range 200 {
+			ctx, cancel := context.WithCancel(t.Context())
+			h, err := b.Reserve(t.Context(), 14*mib)
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				if h, err := b.Reserve(ctx, 2*mib); err == nil {
+					h.Release()
+				}
+			}()
+			synctest.Wait()
+			go cancel()
+			go h.Release()
+			synctest.Wait()
+		}
+		if now, _ := b.Held(); now != 0 || b.large.taken != 0 || b.large.queue.Len() != 0 {
+			t.Errorf("held %d, taken %d, %d wait", now, b.large.taken, b.large.queue.Len())
 		}
 	})
 }
