@@ -83,14 +83,14 @@ func TestCreatingWhereSettingsAreRefused(t *testing.T) {
 				return verdict{}
 			})
 			cluster := open(t, broker.ListenAddrs()...)
-			found, missing, err := topics.Check(patient(t), cluster)
+			_, missing, err := topics.Check(patient(t), cluster)
 			if err != nil || len(missing) != schemas.NumTopics {
 				t.Fatalf("checked: %v, missing %v", err, missing)
 			}
 			if _, created := asked(); created > 0 {
 				t.Fatal("a check has created topics")
 			}
-			found, err = topics.Ensure(patient(t), cluster)
+			found, err := topics.Ensure(patient(t), cluster)
 			if err != nil {
 				t.Fatal(err)
 			}

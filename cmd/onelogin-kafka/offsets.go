@@ -25,7 +25,7 @@ func newOffsets() *cobra.Command {
 }
 
 // byHand runs do with a hand on the configured offsets topic.
-func byHand(ctx context.Context, cfg *config.Config, do func(*producer.Hand) error) error {
+func byHand(cfg *config.Config, do func(*producer.Hand) error) error {
 	stop, err := startEmbedded(cfg, true, zerolog.Nop())
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func newTakeOver() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return byHand(cmd.Context(), cfg, func(h *producer.Hand) error {
+		return byHand(cfg, func(h *producer.Hand) error {
 			return takeOver(cmd.Context(), h, *yes, cmd.OutOrStdout())
 		})
 	}
@@ -122,7 +122,7 @@ func newCopy() *cobra.Command {
 		if spec.Partitions == 0 {
 			spec.Partitions = int32(cfg.Topics.Offsets.Partitions)
 		}
-		return byHand(cmd.Context(), cfg, func(h *producer.Hand) error {
+		return byHand(cfg, func(h *producer.Hand) error {
 			return copyOffsets(cmd.Context(), h, spec, *yes, cmd.OutOrStdout())
 		})
 	}

@@ -64,7 +64,7 @@ func limitFiles(root fs.FS) []string {
 		if len(parts) != 3 {
 			continue
 		}
-		base, name := "", ""
+		var base, name string
 		switch {
 		case parts[0] == "0" && parts[1] == "":
 			base, name = "sys/fs/cgroup", "memory.max"
