@@ -193,8 +193,18 @@ func TestOptionalRights(t *testing.T) {
 	}
 	g.give(all(kmsg.ACLOperationWrite))
 	waitFor(t, "the right to be known", func() bool { _, err := ensure(); return !errors.Is(err, kafka.TopicAuthorizationFailed) })
-	if _, err := ensure(); !errors.Is(err, ErrUnfit) {
-		t.Errorf("without Create: got %v, want ErrUnfit", err)
+	// A check says the same as a start, and both name every topic.
+	_, ensured := ensure()
+	_, _, checked := topics.Check(patient(t), cluster)
+	for _, err := range []error{ensured, checked} {
+		if !errors.Is(err, ErrUnfit) {
+			t.Errorf("without Create: got %v, want ErrUnfit", err)
+		}
+		for _, s := range topics.Specs {
+			if want := "creating topic " + s.Name + ": it is not allowed to us; create it with: kafka-topics.sh --bootstrap-server … --create --topic " + s.Name + " "; !strings.Contains(fmt.Sprint(err), want) {
+				t.Errorf("%v does not say %q", err, want)
+			}
+		}
 	}
 	g.give(all(kmsg.ACLOperationCreate))
 	waitFor(t, "the topics to be made", func() bool { _, err := ensure(); return err == nil })

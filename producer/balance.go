@@ -8,6 +8,7 @@ import (
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/consumer"
+	"github.com/segmentio/kafka-go/protocol/joingroup"
 )
 
 // claim is what a member says when it joins: which shards it held, in which
@@ -20,14 +21,48 @@ type claim struct {
 	events     map[int32]int32 // by shard: events a second of late
 }
 
-// encodeClaim writes a claim as the user data of a consumer's subscription to
-// the offsets topic, so that Kafka's own tools can describe the group.
-func encodeClaim(topic string, generation int32, owned []int32, events func(shard int32) int32) []byte {
-	data := binary.BigEndian.AppendUint32(nil, uint32(generation))
+// The forms of a claim. A group speaks the newest that all its members know, so
+// that versions of the service can be side by side: a new form is added, and
+// those before it stay for as long as such versions are about.
+const (
+	// protocolV1 is a fixed layout: generation, then shard and events in pairs.
+	protocolV1 = "onelogin-sticky-v1"
+	// protocolV2 is a list of fields, of which those not known are passed over.
+	protocolV2 = "onelogin-sticky-v2"
+)
+
+// The fields of a claim in protocolV2: each a number and a length, as uvarints,
+// and so many bytes.
+const (
+	fieldGeneration = 1 // int32
+	fieldShards     = 2 // pairs of int32: shard, events a second
+)
+
+// encodeClaims writes a claim in every form, the newest first, as the user data
+// of a consumer's subscription to the offsets topic, so that Kafka's own tools can
+// describe the group.
+func encodeClaims(topic string, generation int32, owned []int32, events func(shard int32) int32) []joingroup.RequestProtocol {
+	number := binary.BigEndian.AppendUint32(nil, uint32(generation))
+	var shards []byte
 	for _, s := range owned {
-		data = binary.BigEndian.AppendUint32(data, uint32(s))
-		data = binary.BigEndian.AppendUint32(data, uint32(events(s)))
+		shards = binary.BigEndian.AppendUint32(shards, uint32(s))
+		shards = binary.BigEndian.AppendUint32(shards, uint32(events(s)))
 	}
+	fields := appendField(nil, fieldGeneration, number)
+	fields = appendField(fields, fieldShards, shards)
+	return []joingroup.RequestProtocol{
+		{Name: protocolV2, Metadata: subscription(topic, fields)},
+		{Name: protocolV1, Metadata: subscription(topic, append(number, shards...))},
+	}
+}
+
+func appendField(data []byte, number uint64, value []byte) []byte {
+	data = binary.AppendUvarint(data, number)
+	data = binary.AppendUvarint(data, uint64(len(value)))
+	return append(data, value...)
+}
+
+func subscription(topic string, data []byte) []byte {
 	b, err := protocol.Marshal(1, consumer.Subscription{Version: 1, Topics: []string{topic}, UserData: data})
 	if err != nil {
 		panic(err) // a fixed structure
@@ -35,21 +70,54 @@ func encodeClaim(topic string, generation int32, owned []int32, events func(shar
 	return b
 }
 
-// decodeClaim reads a member's claim; one that cannot be read claims nothing.
-func decodeClaim(member, instance string, metadata []byte) claim {
-	c := claim{member: member, instance: instance, generation: -1}
+// decodeClaim reads a member's claim in the form that the group speaks; one that
+// cannot be read claims nothing.
+func decodeClaim(form, member, instance string, metadata []byte) claim {
+	c := claim{member: member, instance: instance, generation: -1, events: map[int32]int32{}}
 	var s consumer.Subscription
-	if err := protocol.Unmarshal(metadata, 1, &s); err != nil || len(s.UserData) < 4 {
+	if err := protocol.Unmarshal(metadata, 1, &s); err != nil {
 		return c
 	}
-	c.generation = int32(binary.BigEndian.Uint32(s.UserData))
-	c.events = map[int32]int32{}
-	for d := s.UserData[4:]; len(d) >= 8; d = d[8:] {
-		shard := int32(binary.BigEndian.Uint32(d))
-		c.owned = append(c.owned, shard)
-		c.events[shard] = max(int32(binary.BigEndian.Uint32(d[4:])), 0)
+	if form == protocolV2 {
+		c.fields(s.UserData)
+	} else if len(s.UserData) >= 4 {
+		c.held(s.UserData[:4], s.UserData[4:])
 	}
 	return c
+}
+
+func (c *claim) fields(data []byte) {
+	var generation, shards []byte
+	for len(data) > 0 {
+		number, n := binary.Uvarint(data)
+		if n <= 0 {
+			return
+		}
+		data = data[n:]
+		size, n := binary.Uvarint(data)
+		if n <= 0 || size > uint64(len(data)-n) {
+			return
+		}
+		value := data[n : n+int(size)]
+		switch data = data[n+int(size):]; number {
+		case fieldGeneration:
+			generation = value
+		case fieldShards:
+			shards = value
+		}
+	}
+	if len(generation) == 4 {
+		c.held(generation, shards)
+	}
+}
+
+func (c *claim) held(generation, shards []byte) {
+	c.generation = int32(binary.BigEndian.Uint32(generation))
+	for ; len(shards) >= 8; shards = shards[8:] {
+		shard := int32(binary.BigEndian.Uint32(shards))
+		c.owned = append(c.owned, shard)
+		c.events[shard] = max(int32(binary.BigEndian.Uint32(shards[4:])), 0)
+	}
 }
 
 func encodeAssignment(topic string, shards []int32) []byte {

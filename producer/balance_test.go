@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -176,12 +177,18 @@ func TestBalanceTheLastGenerationWins(t *testing.T) {
 
 func TestClaimAndAssignmentReadBack(t *testing.T) {
 	want := claim{member: "m", instance: "i", generation: 7, owned: []int32{3, 1, 31}, events: map[int32]int32{3: 0, 1: 500, 31: 7}}
-	got := decodeClaim("m", "i", encodeClaim("onelogin.offsets", 7, want.owned, func(s int32) int32 { return want.events[s] }))
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(claim{})); diff != "" {
-		t.Errorf("claim differs (-want +got):\n%s", diff)
+	forms := encodeClaims("onelogin.offsets", 7, want.owned, func(s int32) int32 { return want.events[s] })
+	if forms[0].Name != protocolV2 || forms[1].Name != protocolV1 || len(forms) != 2 {
+		t.Fatalf("forms: %v", forms)
 	}
-	if got := decodeClaim("m", "i", []byte{1, 2, 3}); len(got.owned) != 0 || got.generation != -1 {
-		t.Errorf("garbage claims %+v", got)
+	for _, form := range forms {
+		got := decodeClaim(form.Name, "m", "i", form.Metadata)
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(claim{})); diff != "" {
+			t.Errorf("claim of %s differs (-want +got):\n%s", form.Name, diff)
+		}
+		if got := decodeClaim(form.Name, "m", "i", []byte{1, 2, 3}); len(got.owned) != 0 || got.generation != -1 {
+			t.Errorf("garbage of %s claims %+v", form.Name, got)
+		}
 	}
 	shards, err := decodeAssignment(encodeAssignment("onelogin.offsets", []int32{5, 2}))
 	if err != nil {
@@ -190,6 +197,41 @@ func TestClaimAndAssignmentReadBack(t *testing.T) {
 	if diff := cmp.Diff([]int32{2, 5}, shards); diff != "" {
 		t.Errorf("assignment differs (-want +got):\n%s", diff)
 	}
+}
+
+// The first form is what version 3e192b6 writes and reads, byte for byte.
+func TestClaimOfEarlierVersions(t *testing.T) {
+	const written = "00010000000100106f6e656c6f67696e2e6f6666736574730000001c00000007000000030000001e00000004000000280000001f0000013600000000"
+	forms := encodeClaims("onelogin.offsets", 7, []int32{3, 4, 31}, func(s int32) int32 { return s * 10 })
+	if got := hex.EncodeToString(forms[1].Metadata); got != written {
+		t.Errorf("got %s, want %s", got, written)
+	}
+}
+
+// Of a later version's claim what is not known is passed over.
+func TestClaimOfALaterVersion(t *testing.T) {
+	data := appendField(nil, 99, []byte("something new"))
+	data = appendField(data, fieldShards, []byte{0, 0, 0, 3, 0, 0, 0, 30, 0, 0})
+	data = appendField(data, fieldGeneration, []byte{0, 0, 0, 7})
+	data = appendField(data, 1<<40, nil)
+	got := decodeClaim(protocolV2, "m", "i", subscription("onelogin.offsets", data))
+	want := claim{member: "m", instance: "i", generation: 7, owned: []int32{3}, events: map[int32]int32{3: 30}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(claim{})); diff != "" {
+		t.Errorf("claim differs (-want +got):\n%s", diff)
+	}
+}
+
+func FuzzDecodeClaim(f *testing.F) {
+	for _, form := range encodeClaims("onelogin.offsets", 7, []int32{3, 4}, func(s int32) int32 { return s }) {
+		f.Add(form.Name == protocolV2, form.Metadata)
+	}
+	f.Fuzz(func(t *testing.T, second bool, metadata []byte) {
+		c := decodeClaim(map[bool]string{false: protocolV1, true: protocolV2}[second], "m", "i", metadata)
+		if len(c.owned) < len(c.events) || c.generation == -1 && len(c.owned) > 0 && !second {
+			t.Fatalf("claims %+v", c)
+		}
+		balance(4, []claim{c}, weights(nil, []claim{c}))
+	})
 }
 
 // Values computed by org.apache.kafka.common.utils.Utils.murmur2 (its own unit

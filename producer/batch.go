@@ -40,6 +40,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type recordBatch struct {
 	bytes []byte
 	count int32
+	plain int // bytes before compression
 }
 
 // stamp writes the producer's identity and the batch's first sequence number,
@@ -51,9 +52,9 @@ func (b recordBatch) stamp(id identity, sequence int32) {
 	binary.BigEndian.PutUint32(b.bytes[posCRC:], crc32.Checksum(b.bytes[posAttributes:], castagnoli))
 }
 
-// encodeBatches encodes records into as few batches as fit into limit bytes
-// each. ErrTooLarge if a single record does not.
-func encodeBatches(records []*schemas.Record, codec compress.Compression, limit int) ([]recordBatch, error) {
+// encodeBatches encodes records into as few batches as keep to the bounds.
+// ErrTooLarge if a single record is known to be refused.
+func encodeBatches(records []*schemas.Record, codec compress.Compression, limit bounds) ([]recordBatch, error) {
 	var batches []recordBatch
 	for len(records) > 0 {
 		n := chunk(records, limit)
@@ -72,10 +73,14 @@ func encodeBatches(records []*schemas.Record, codec compress.Compression, limit 
 const maxRatio = 3
 
 // chunk counts the records that are worth encoding together.
-func chunk(records []*schemas.Record, limit int) int {
+func chunk(records []*schemas.Record, limit bounds) int {
+	most, sizeOf := maxRatio*limit.packed, (*schemas.Record).Size
+	if limit.unpacked > 0 {
+		most, sizeOf = limit.unpacked-batchHeaderLen, mostSize
+	}
 	size := 0
 	for i, r := range records {
-		if size += r.Size(); size > maxRatio*limit && i > 0 {
+		if size += sizeOf(r); size > most && i > 0 {
 			return i
 		}
 	}
@@ -83,16 +88,16 @@ func chunk(records []*schemas.Record, limit int) int {
 }
 
 // encodeFitting encodes records into one batch, or halves them until they fit.
-func encodeFitting(records []*schemas.Record, codec compress.Compression, limit int) ([]recordBatch, error) {
+func encodeFitting(records []*schemas.Record, codec compress.Compression, limit bounds) ([]recordBatch, error) {
 	b, err := encodeBatch(records, codec)
 	if err != nil {
 		return nil, err
 	}
-	if len(b.bytes) <= limit {
-		return []recordBatch{b}, nil
-	}
 	if len(records) == 1 {
-		return nil, fmt.Errorf("%w: %d bytes encoded, the topic's max.message.bytes is %d", ErrTooLarge, len(b.bytes), limit)
+		return []recordBatch{b}, limit.refuses(b)
+	}
+	if len(b.bytes) <= limit.packed && (limit.unpacked == 0 || b.plain <= limit.unpacked) {
+		return []recordBatch{b}, nil
 	}
 	half := len(records) / 2
 	left, err := encodeFitting(records[:half], codec, limit)
@@ -124,10 +129,34 @@ func encodeBatch(records []*schemas.Record, codec compress.Compression) (recordB
 		return recordBatch{}, fmt.Errorf("encoding a record batch: %w", err)
 	}
 	b := recordBatch{bytes: buf.Bytes()[4:], count: int32(len(records))} // without the size before it
-	if codec == compress.Zstd {
+	b.plain = len(b.bytes)
+	switch codec {
+	case compress.None:
+	case compress.Zstd:
 		b.bytes = zstdBatch(b.bytes)
+	default: // what it was before is not told
+		b.plain = plainSize(records)
 	}
 	return b, nil
+}
+
+// Bounds on what a record adds to its key, value and headers: lengths, time and
+// offset, as varints.
+const (
+	mostOfRecord = 36
+	mostOfHeader = 10
+)
+
+// mostSize is no less than what a record takes before compression.
+func mostSize(r *schemas.Record) int { return r.Size() + mostOfRecord + mostOfHeader*len(r.Headers) }
+
+// plainSize is no less than the size of a batch before compression.
+func plainSize(records []*schemas.Record) int {
+	size := batchHeaderLen
+	for _, r := range records {
+		size += mostSize(r)
+	}
+	return size
 }
 
 // plainBuffers hold batches that are about to be compressed.

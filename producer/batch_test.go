@@ -69,7 +69,7 @@ func TestBatchesReadBackAsWritten(t *testing.T) {
 	for _, codec := range codecs {
 		t.Run(codec.String(), func(t *testing.T) {
 			want := testRecords(300)
-			batches, err := encodeBatches(want, codec, defaultLimit)
+			batches, err := encodeBatches(want, codec, within(defaultLimit))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestBatchesReadBackAsWritten(t *testing.T) {
 }
 
 func TestStampIsReadByKafkaGo(t *testing.T) {
-	batches, err := encodeBatches(testRecords(10), compress.Zstd, defaultLimit)
+	batches, err := encodeBatches(testRecords(10), compress.Zstd, within(defaultLimit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestBatchesKeepToTheLimit(t *testing.T) {
 	const limit = 4096
 	want := testRecords(1000)
 	for _, codec := range codecs {
-		batches, err := encodeBatches(want, codec, limit)
+		batches, err := encodeBatches(want, codec, within(limit))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,7 +130,7 @@ func TestBatchesKeepToTheLimit(t *testing.T) {
 func TestOneRecordOverTheLimitIsRefused(t *testing.T) {
 	big := &schemas.Record{Key: []byte("acme"), Value: incompressible(10_000)}
 	records := append(testRecords(3), big)
-	_, err := encodeBatches(records, compress.Zstd, 4096)
+	_, err := encodeBatches(records, compress.Zstd, within(4096))
 	if !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v, want ErrTooLarge", err)
 	}
@@ -148,7 +148,7 @@ func incompressible(n int) []byte {
 }
 
 func TestDamagedBatchesAreRefused(t *testing.T) {
-	batches, err := encodeBatches(testRecords(5), compress.None, defaultLimit)
+	batches, err := encodeBatches(testRecords(5), compress.None, within(defaultLimit))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestRecordReaderEnds(t *testing.T) {
 // neither panic nor take more than it was given.
 func FuzzFetchedBatches(f *testing.F) {
 	for _, codec := range codecs {
-		batches, err := encodeBatches(testRecords(4), codec, defaultLimit)
+		batches, err := encodeBatches(testRecords(4), codec, within(defaultLimit))
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -23,14 +23,14 @@ import (
 // Brokers as they behave in production: quotas, clean restarts, a network that
 // divides them.
 
-// pages is a source that offers pages of incompressible events, each when the one
+// feedPages is a source that offers pages of incompressible events, each when the one
 // before is committed.
-type pages struct {
+type feedPages struct {
 	records, size       int
 	committed, sessions atomic.Int64
 }
 
-func (p *pages) serve(ctx context.Context, s *Session) {
+func (p *feedPages) serve(ctx context.Context, s *Session) {
 	p.sessions.Add(1)
 	name := feedName(s.Shard)
 	done := make(chan struct{}, 1)
@@ -78,7 +78,7 @@ func TestAQuotaIsUsedUp(t *testing.T) {
 	k := kafkatest.Shared(t, kafkas[V1])
 	client := named(t, "client")
 	setQuota(t, k, client, "producer_byte_rate", rate)
-	topics, p := testTopics(t, shards, 1), &pages{records: 300, size: 10_000}
+	topics, p := testTopics(t, shards, 1), &feedPages{records: 300, size: 10_000}
 	cluster := wire.Open(wire.Config{Brokers: k.Brokers(), ClientID: client})
 	defer cluster.Close()
 	registry := prometheus.NewRegistry()

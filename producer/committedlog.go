@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -29,6 +30,8 @@ type CommittedLog struct {
 	aborted map[int64]bool // producers whose transaction at hand was aborted
 	openFor time.Duration  // see there; 0 = that
 	stuck   stuck
+	// progress, if not nil, is called when reading has got on.
+	progress func()
 }
 
 // Special timestamps of ListOffsets (Kafka's protocol).
@@ -55,6 +58,49 @@ func (l *CommittedLog) Read(ctx context.Context, do func(offset int64, r *schema
 	return end, l.read(ctx, start, end, do)
 }
 
+// stalled is how long a read to the end may get no further: an open transaction
+// of a dead owner is ended after its timeout, which the brokers look for every
+// 10 s.
+const stalled = 30 * time.Second
+
+// errStalled is wrapped by the error of a read that got no further.
+var errStalled = fmt.Errorf("no progress for %v", stalled)
+
+// latest returns the latest committed value of each key from one offset to
+// another, nil for a tombstone. It takes as long as it gets on.
+func (l CommittedLog) latest(ctx context.Context, from, end int64) (map[string][]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(stalled, func() { cancel(errStalled) })
+	defer timer.Stop()
+	l.progress = func() { timer.Reset(stalled) }
+	found := map[string][]byte{}
+	err := l.read(ctx, from, end, func(_ int64, r *schemas.Record) error {
+		found[string(r.Key)] = bytes.Clone(r.Value)
+		return nil
+	})
+	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+		err = fmt.Errorf("%w: %w", errStalled, err)
+	}
+	return found, err
+}
+
+// decided returns the latest committed value of each key up to where all
+// transactions are decided.
+func (l CommittedLog) decided(ctx context.Context) (map[string][]byte, error) {
+	actx, cancel := context.WithTimeout(ctx, stalled)
+	defer cancel()
+	start, err := l.offset(actx, earliest, readUncommitted)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the log's start: %w", err)
+	}
+	end, err := l.offset(actx, latest, readCommitted)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the last stable offset: %w", err)
+	}
+	return l.latest(ctx, start, end)
+}
+
 // Follow hands every committed record from offset on to do until ctx ends or
 // do returns an error.
 func (l *CommittedLog) Follow(ctx context.Context, offset int64, do func(offset int64, r *schemas.Record) error) error {
@@ -79,9 +125,13 @@ func (l *CommittedLog) At(ctx context.Context, t time.Time) (int64, error) {
 
 // Offset asks the leader, read uncommitted, until it has a definite answer.
 func (l *CommittedLog) Offset(ctx context.Context, timestamp int64) (int64, error) {
+	return l.offset(ctx, timestamp, readUncommitted)
+}
+
+func (l *CommittedLog) offset(ctx context.Context, timestamp int64, isolation int8) (int64, error) {
 	wait := newBackoff(5*time.Millisecond, 250*time.Millisecond)
 	for {
-		offset, err := l.offsetOnce(ctx, timestamp)
+		offset, err := l.offsetOnce(ctx, timestamp, isolation)
 		if err == nil {
 			return offset, nil
 		}
@@ -95,14 +145,14 @@ func (l *CommittedLog) Offset(ctx context.Context, timestamp int64) (int64, erro
 	}
 }
 
-func (l *CommittedLog) offsetOnce(ctx context.Context, timestamp int64) (int64, error) {
+func (l *CommittedLog) offsetOnce(ctx context.Context, timestamp int64, isolation int8) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	node, err := l.Cluster.Leader(ctx, l.Topic, l.Partition)
 	if err != nil {
 		return 0, lacking("Read", err)
 	}
-	res, err := l.Cluster.Exchange(ctx, node, &listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{{
+	res, err := l.Cluster.Exchange(ctx, node, &listoffsets.Request{ReplicaID: -1, IsolationLevel: isolation, Topics: []listoffsets.RequestTopic{{
 		Topic:      l.Topic,
 		Partitions: []listoffsets.RequestPartition{{Partition: l.Partition, CurrentLeaderEpoch: -1, Timestamp: timestamp}},
 	}}})
@@ -139,6 +189,9 @@ func (l *CommittedLog) read(ctx context.Context, offset, end int64, do func(int6
 	wait := newBackoff(5*time.Millisecond, 500*time.Millisecond)
 	for end < 0 || offset < end {
 		next, err := l.fetch(ctx, offset, end, do)
+		if next > offset && l.progress != nil {
+			l.progress()
+		}
 		offset = next
 		if err == nil { // nothing new: a transaction is not decided yet, or no more was written
 			wait.Reset()

@@ -82,7 +82,7 @@ func (l *cleanedLog) records() []*schemas.Record {
 
 func (l *cleanedLog) batches(records []*schemas.Record) map[partition][]recordBatch {
 	l.t.Helper()
-	b, err := encodeBatches(records, compress.Zstd, defaultLimit)
+	b, err := encodeBatches(records, compress.Zstd, within(defaultLimit))
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestReadingKeepsLittleInMemory(t *testing.T) {
 		for range records {
 			all = append(all, &schemas.Record{Key: []byte("k"), Value: incompressible(size), Time: time.Now()})
 		}
-		b, err := encodeBatches(all, compress.None, defaultLimit)
+		b, err := encodeBatches(all, compress.None, within(defaultLimit))
 		if err != nil {
 			t.Fatal(err)
 		}

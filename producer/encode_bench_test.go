@@ -69,7 +69,7 @@ func (s *encoding) Offer(_ context.Context, b *schemas.Batch) error {
 		topics[r.Topic] = append(topics[r.Topic], r)
 	}
 	for _, records := range topics {
-		batches, err := encodeBatches(records, compress.Zstd, defaultLimit)
+		batches, err := encodeBatches(records, compress.Zstd, within(defaultLimit))
 		if err != nil {
 			return err
 		}

@@ -18,10 +18,6 @@ var ErrTooLarge = source.ErrTooLarge
 // written with our identity.
 var ErrFenced = errors.New("fenced: another producer has taken over")
 
-// ErrStale is returned (wrapped) when a partition holds records past the end that
-// we were told and read to: by a broker that was its leader once.
-var ErrStale = errors.New("the offsets were not read to their end")
-
 // Kafka's error codes, as far as they decide what we do
 // (Kafka's protocol, "Error Codes").
 const (
@@ -40,6 +36,7 @@ const (
 	codeNotEnoughReplicas       = 19
 	codeNotEnoughAfterAppend    = 20
 	codeIllegalGeneration       = 22
+	codeInconsistentProtocol    = 23
 	codeUnknownMember           = 25
 	codeRebalanceInProgress     = 27
 	codeTopicNotAllowed         = 29

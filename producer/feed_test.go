@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,7 +44,14 @@ func newFeed(t testing.TB, seed uint64) *feed {
 	}
 }
 
-func feedName(shard int32) string { return fmt.Sprintf("feed-%d", shard) }
+// feedName is a name that belongs to a shard.
+func feedName(shard, shards int32) string {
+	for i := 0; ; i++ {
+		if name := fmt.Sprintf("feed-%d-%d", shard, i); PartitionFor(schemas.OffsetKey(name), shards) == shard {
+			return name
+		}
+	}
+}
 
 // ahead is how many batches are offered before the first is committed.
 const ahead = 3
@@ -52,7 +60,7 @@ func (f *feed) serve(ctx context.Context, s *Session) {
 	f.count(f.sessions, s.Shard, 1)
 	f.count(f.running, s.Shard, 1)
 	defer f.count(f.running, s.Shard, -1)
-	name := feedName(s.Shard)
+	name := feedName(s.Shard, s.Shards)
 	state, err := s.State(ctx, name)
 	if err != nil {
 		return
@@ -128,11 +136,14 @@ func (f *feed) audit(t testing.TB, brokers []string, topics Topics) {
 			numbers[string(r.Key)] = append(numbers[string(r.Key)], string(r.Value))
 		}
 	}
-	offsets := map[string]string{}
+	offsets, shards := map[string]string{}, topics.Specs[schemas.Offsets].Partitions
 	for shard, records := range independent(t, brokers, topics.Specs[schemas.Offsets].Name) {
 		last := 0
 		for _, r := range records {
-			if got, want := string(r.Key), feedName(shard); got != want {
+			if !strings.HasPrefix(string(r.Key), "feed-") {
+				continue // not of a feed
+			}
+			if got, want := string(r.Key), feedName(shard, shards); got != want {
 				t.Errorf("partition %d of the offsets topic holds the offset of %s", shard, got)
 			}
 			n, err := strconv.Atoi(string(r.Value))
@@ -143,8 +154,8 @@ func (f *feed) audit(t testing.TB, brokers []string, topics Topics) {
 			offsets[string(r.Key)] = string(r.Value)
 		}
 	}
-	for shard := range topics.Specs[schemas.Offsets].Partitions {
-		name, known := feedName(shard), f.get(f.committed, shard)
+	for shard := range shards {
+		name, known := feedName(shard, shards), f.get(f.committed, shard)
 		got := numbers[name]
 		if len(got) < known {
 			t.Errorf("%s: %d numbers in the topic, %d were acknowledged", name, len(got), known)

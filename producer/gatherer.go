@@ -1,12 +1,9 @@
 package producer
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"onelogin-kafka/schemas"
@@ -16,9 +13,9 @@ import (
 // transactions, one at a time: while one is on its way the next gathers (group
 // commit). All of its state belongs to the goroutine that runs loop.
 type gatherer struct {
-	shard     *shard
-	session   *Session
-	committed map[string]map[string][]byte // by connector and key
+	shard   *shard
+	session *Session
+	known   *positions
 
 	queues map[string][]*offer // by connector, in the order offered
 	turn   []string            // connectors with something queued, next first
@@ -50,6 +47,14 @@ func (g *gatherer) interval() time.Duration {
 	return min(max(least, slower*g.took), mostSlower*least)
 }
 
+func newGatherer(s *shard, session *Session) *gatherer {
+	g := &gatherer{shard: s, session: session, known: &s.known, notes: map[string]schemas.Record{}, queues: map[string][]*offer{}}
+	for _, b := range s.known.debts(s.deed) {
+		g.enqueue(&offer{batch: b, size: int64(b.Size())})
+	}
+	return g
+}
+
 // loop runs until ctx ends and everything handed on is committed, or until the
 // outcome of a transaction is not known. The pollers have returned when done is
 // closed; they are told to by ctx.
@@ -57,11 +62,7 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	going := context.WithoutCancel(ctx) // a shutdown lets a transaction finish
-	defer func() {
-		if g.next != nil {
-			<-g.next.done
-		}
-	}()
+	defer g.abandon()
 	for {
 		if g.next == nil && (g.count >= aheadRecords || g.bytes >= aheadBytes) {
 			g.prepare(going)
@@ -79,9 +80,9 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 		case r := <-g.session.notes:
 			g.note(r)
 		case req := <-g.session.states:
-			req.reply <- maps.Clone(g.committed[req.connector])
+			req.reply <- maps.Clone(g.known.records[req.connector])
 		case reply := <-g.session.names:
-			reply <- slices.Collect(maps.Keys(g.committed))
+			reply <- g.known.connectors()
 		case err := <-g.result:
 			if err := g.finish(err); err != nil {
 				return err
@@ -89,6 +90,26 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 		case <-timer.C:
 		case <-done:
 			return g.drain(ctx)
+		}
+	}
+}
+
+// abandon lets go of what will not be written.
+func (g *gatherer) abandon() {
+	if g.next != nil {
+		<-g.next.done
+		letGo(g.next.offers)
+	}
+	letGo(g.inFlight)
+	for _, offers := range g.queues {
+		letGo(offers)
+	}
+}
+
+func letGo(offers []*offer) {
+	for _, o := range offers {
+		if o.batch.Release != nil {
+			o.batch.Release()
 		}
 	}
 }
@@ -287,20 +308,14 @@ func (g *gatherer) finish(err error) error {
 	events := 0
 	for _, o := range g.inFlight {
 		events += o.batch.Events
-		for i := range o.batch.Records {
-			if r := &o.batch.Records[i]; r.Topic == schemas.Offsets {
-				fold(g.committed, bytes.Clone(r.Key), r.Value)
-			}
-		}
+		g.known.written(o.batch.Records, g.shard.txn.landing.next)
 		g.session.release(o)
 		if o.batch.Done != nil {
 			o.batch.Done()
 		}
 	}
+	letGo(g.inFlight)
 	g.shard.traffic.add(events, time.Now())
 	g.flying, g.inFlight = nil, nil // lets the pages go
 	return nil
 }
-
-// unknown tells whether err leaves open if a transaction was committed.
-func unknown(err error) bool { return !errors.Is(err, ErrFenced) }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	kafka "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -16,14 +19,12 @@ import (
 
 func testGatherer(t *testing.T, interval time.Duration) *gatherer {
 	t.Helper()
-	return &gatherer{
-		shard: &shard{
-			writer: &writer{commitInterval: interval}, traffic: newTraffic(time.Now()),
-			state: func(ShardState, error) {},
-		},
-		session:   newSession(t.Context(), 0, 0, nil),
-		committed: map[string]map[string][]byte{}, notes: map[string]schemas.Record{}, queues: map[string][]*offer{},
+	s := &shard{
+		writer: &writer{commitInterval: interval}, traffic: newTraffic(time.Now()),
+		state: func(ShardState, error) {}, deed: &deed{topic: "offsets", group: "group", partitions: 1},
+		known: positions{part: partition{"offsets", 0}, records: map[string]map[string][]byte{schemas.OwnerKey: {schemas.OwnerKey: []byte("ours")}}},
 	}
+	return newGatherer(s, newSession(t.Context(), 0, 0, nil))
 }
 
 // Small transactions get rarer where Kafka is slow, and as frequent as
@@ -85,13 +86,40 @@ func TestTransactionsGetSmallerAfterDoubt(t *testing.T) {
 
 func TestOnlyDoubtMakesTransactionsSmaller(t *testing.T) {
 	s := testGatherer(t, 0).shard
-	s.doubted(fmt.Errorf("committing: %w", ErrFenced))
-	if n, _ := s.most(); n != mostRecords {
-		t.Errorf("%d records after being fenced, want %d", n, mostRecords)
+	for what, err := range map[string]error{
+		"being fenced": fmt.Errorf("committing: %w", ErrFenced),
+		"a refusal":    fmt.Errorf("producing: %w", kafka.InvalidTimestamp),
+	} {
+		s.doubted(err)
+		if n, _ := s.most(); n != mostRecords {
+			t.Errorf("%d records after %s, want %d", n, what, mostRecords)
+		}
 	}
-	s.doubted(context.DeadlineExceeded)
+	s.doubted(fmt.Errorf("producing: %w", context.DeadlineExceeded))
 	if n, _ := s.most(); n != mostRecords/2 {
 		t.Errorf("%d records after a transaction that came to no end, want %d", n, mostRecords/2)
+	}
+	s.doubted(fmt.Errorf("committing: %w", asUnknown(io.EOF)))
+	if n, _ := s.most(); n != mostRecords/4 {
+		t.Errorf("%d records after another whose end is not known, want %d", n, mostRecords/4)
+	}
+}
+
+func TestOutcomeOfATransaction(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want outcome
+	}{
+		{nil, committed},
+		{fmt.Errorf("producing: %w", kafka.MessageSizeTooLarge), refused},
+		{fmt.Errorf("producing: %w", context.DeadlineExceeded), refused},
+		{fmt.Errorf("committing: %w", ErrFenced), fenced},
+		{fmt.Errorf("committing: %w", asUnknown(io.EOF)), unknown},
+		{fmt.Errorf("committing: %w", asUnknown(ErrFenced)), unknown},
+	} {
+		if got := outcomeOf(c.err); got != c.want {
+			t.Errorf("%v: got %v, want %v", c.err, got, c.want)
+		}
 	}
 }
 
@@ -125,6 +153,7 @@ func TestAShutdownComesToItsEnd(t *testing.T) {
 	if err := g.shard.txn.init(patient(t)); err != nil {
 		t.Fatal(err)
 	}
+	g.shard.txn.expect(g.known.part, 0)
 	const offers = 5
 	done := 0
 	for range offers {
@@ -148,5 +177,30 @@ func TestAShutdownComesToItsEnd(t *testing.T) {
 	}
 	if n := int(ended.Load()); n < done {
 		t.Errorf("%d transactions were ended, %d counted", n, done)
+	}
+}
+
+// Whatever becomes of a batch that was taken, it is let go of once.
+func TestEveryBatchIsLetGoOf(t *testing.T) {
+	g := testGatherer(t, 0)
+	let := map[string]int{}
+	offerOf := func(name string) *offer {
+		return &offer{batch: &schemas.Batch{Connector: name, Records: make([]schemas.Record, 10), Release: func() { let[name]++ }}}
+	}
+	g.inFlight = []*offer{offerOf("in flight")}
+	encoded := make(chan struct{})
+	close(encoded)
+	g.next = &parcel{offers: []*offer{offerOf("encoded")}, done: encoded}
+	g.enqueue(offerOf("queued"))
+	g.abandon()
+	g = testGatherer(t, 0)
+	g.shard.txn = &transactor{landing: &landing{part: g.known.part}}
+	g.inFlight = []*offer{offerOf("committed")}
+	if err := g.finish(nil); err != nil {
+		t.Fatal(err)
+	}
+	g.abandon()
+	if diff := cmp.Diff(map[string]int{"in flight": 1, "encoded": 1, "queued": 1, "committed": 1}, let); diff != "" {
+		t.Errorf("let go of (-want +got):\n%s", diff)
 	}
 }

@@ -55,6 +55,8 @@ type Instance struct {
 
 	writer   *writer
 	protocol Protocol
+	deed     *deed
+	end      context.CancelCauseFunc // ends Run, for what an operator must mend
 
 	mu      sync.Mutex
 	ready   bool      // the topics are there and fit
@@ -118,6 +120,8 @@ func (in *Instance) Run(ctx context.Context) error {
 	}
 	m.events = in.events
 	m.trouble = in.membership
+	ctx, in.end = context.WithCancelCause(ctx)
+	defer in.end(nil)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	// The shards outlive ctx until they have finished.
@@ -125,7 +129,11 @@ func (in *Instance) Run(ctx context.Context) error {
 	defer stop()
 	m.assigned = func(generation int32, shards []int32) { in.assign(sctx, m, generation, shards) }
 	beside.Go(func() { in.Cluster.KeepCurrent(sctx) })
+	beside.Go(func() { in.watchPartitions(sctx) })
 	err = m.run(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, ErrUnfit) {
+		err = cause
+	}
 	in.closeShards()
 	lctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
@@ -159,17 +167,26 @@ func (in *Instance) prepare(ctx context.Context) (Found, error) {
 	}
 }
 
+// prepareTimeout bounds one try at finding out what there is. How long it takes
+// to read whose the offsets are depends on how many there are.
+const prepareTimeout = 20 * time.Second
+
 func (in *Instance) prepareOnce(ctx context.Context) (Found, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	tctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	p, err := DetectProtocol(ctx, in.Cluster)
+	p, err := DetectProtocol(tctx, in.Cluster)
 	if err != nil {
 		return Found{}, err
 	}
-	found, err := in.Config.Topics.Ensure(ctx, in.Cluster)
+	found, err := in.Config.Topics.Ensure(tctx, in.Cluster)
 	if err != nil {
 		return found, err
 	}
+	partitions := found.Partitions[schemas.Offsets]
+	if err := in.Config.Topics.Owned(ctx, in.Cluster, in.Config.Group, partitions); err != nil {
+		return found, err
+	}
+	in.deed = &deed{topic: in.Config.Topics.Specs[schemas.Offsets].Name, group: in.Config.Group, partitions: partitions}
 	in.protocol = p
 	in.writer = &writer{
 		cluster: in.Cluster, topics: in.Config.Topics.names(), codec: in.Config.Compression, commitInterval: in.Config.CommitInterval,
@@ -179,7 +196,7 @@ func (in *Instance) prepareOnce(ctx context.Context) (Found, error) {
 		in.Log.Warn().Msg(w)
 	}
 	in.Metrics.speaks(p)
-	in.Log.Info().Int("transaction_protocol", int(p)).Int32("shards", found.Partitions[schemas.Offsets]).Msg("Kafka is ready")
+	in.Log.Info().Int("transaction_protocol", int(p)).Int32("shards", partitions).Msg("Kafka is ready")
 	in.mu.Lock()
 	in.ready = true
 	in.mu.Unlock()
@@ -188,7 +205,7 @@ func (in *Instance) prepareOnce(ctx context.Context) (Found, error) {
 
 func (in *Instance) limits(found Found) {
 	for i, n := range found.MaxMessageBytes {
-		in.writer.limits[i].Store(int64(n))
+		in.writer.limits[i].shown(n, found.Compression[i])
 		in.writer.before[i].Store(found.TimestampBefore[i])
 		in.writer.after[i].Store(found.TimestampAfter[i])
 	}
@@ -210,14 +227,53 @@ func (in *Instance) relearn(ctx context.Context) {
 	if soon {
 		return
 	}
+	_ = in.judge(ctx) // see above
+}
+
+// judge looks at the topics again, and takes over their limits if they fit.
+func (in *Instance) judge(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	found := Found{}
-	if _, err := in.Config.Topics.look(ctx, in.Cluster, &found); err != nil {
-		return
+	missing, err := in.Config.Topics.look(ctx, in.Cluster, &found)
+	if err != nil {
+		return err
 	}
-	if in.Config.Topics.judge(ctx, in.Cluster, &found) == nil {
-		in.limits(found)
+	problems, err := in.Config.Topics.judge(ctx, in.Cluster, &found, missing)
+	if err != nil {
+		return err
+	}
+	if len(problems) > 0 {
+		return unfit(problems)
+	}
+	in.limits(found)
+	return nil
+}
+
+// watchEvery is how often the number of partitions of the offsets topic is
+// looked at; the metadata is as old at most.
+const watchEvery = 10 * time.Second
+
+// watchPartitions ends the instance when the offsets topic has another number of
+// partitions than connectors were given to.
+func (in *Instance) watchPartitions(ctx context.Context) {
+	for pause(ctx, watchEvery) == nil {
+		// Where the answer is not to be had, or the topic is not there, whoever
+		// writes to it says so.
+		n, err := in.Cluster.Partitions(ctx, in.deed.topic)
+		if err != nil || in.deed.counted(n) == nil {
+			continue
+		}
+		if in.Cluster.Refresh(ctx) != nil { // it may have been said by one that does not know
+			continue
+		}
+		if n, err = in.Cluster.Partitions(ctx, in.deed.topic); err != nil {
+			continue
+		}
+		if err := in.deed.counted(n); err != nil {
+			in.end(err)
+			return
+		}
 	}
 }
 
@@ -298,14 +354,18 @@ func (in *Instance) hold(ctx context.Context, m *member, index int32) {
 	s := &shard{
 		index:   index,
 		writer:  in.writer,
+		deed:    in.deed,
+		known:   positions{cluster: in.Cluster, part: partition{in.deed.topic, index}},
 		confirm: m.confirm,
 		serve:   in.Config.Serve,
 		relearn: in.relearn,
+		judge:   in.judge,
+		end:     func(err error) { in.end(err) },
 		traffic: h.traffic,
 		log:     log,
 		metrics: in.Metrics,
 		txn: &transactor{
-			cluster: in.Cluster, id: fmt.Sprintf("%s-%d", in.Config.Group, index),
+			cluster: in.Cluster, id: transactionalID(in.Config.Group, index),
 			protocol: in.protocol, timeout: transactionTimeout, coordinator: -1,
 			appended: in.writer.appended,
 		},

@@ -97,15 +97,15 @@ func batchesOf(t testing.TB, limit int, values ...string) []recordBatch {
 	for _, v := range values {
 		records = append(records, &schemas.Record{Key: []byte("key"), Value: []byte(v), Time: now})
 	}
-	b, err := encodeBatches(records, compress.Zstd, limit)
+	b, err := encodeBatches(records, compress.Zstd, within(limit))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-// committed reads a partition with the reader under test.
-func committed(t testing.TB, cluster *wire.Cluster, p partition) []string {
+// committedValues reads a partition with the reader under test.
+func committedValues(t testing.TB, cluster *wire.Cluster, p partition) []string {
 	t.Helper()
 	var values []string
 	log := CommittedLog{Cluster: cluster, Topic: p.topic, Partition: p.index}
@@ -194,4 +194,11 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("waited %v for %s", patience, what)
 		}
 	}
+}
+
+// within are the bounds of a topic with that max.message.bytes.
+func within(limit int) bounds {
+	l := new(sizeLimit)
+	l.shown(limit, "producer")
+	return l.bounds(compress.Zstd)
 }

@@ -18,6 +18,10 @@ import (
 // group under our instance name: two live instances must not share one.
 var ErrInstanceFenced = errors.New("another process runs under the same instance name")
 
+// ErrForeignGroup is returned (wrapped) when consumers that are no instances of
+// this service are in the group: Kafka lets only one kind in.
+var ErrForeignGroup = errors.New("the group is used by consumers of another kind")
+
 // Timing of the group. The session timeout is the least a stock broker allows
 // (group.min.session.timeout.ms), so that the shards of a killed instance move
 // soon; heartbeats are frequent, since an instance learns of a rebalance by one.
@@ -32,7 +36,6 @@ const (
 	maxStray = 3
 	// strayWithin bounds how late a request of our own may still arrive.
 	strayWithin       = 5 * time.Minute
-	groupProtocol     = "onelogin-sticky-v1"
 	groupProtocolType = "consumer"
 )
 
@@ -197,6 +200,9 @@ func (m *member) judge(code int16) error {
 		}
 		return fmt.Errorf("%w: %q; stop one of them, or give each its own with `instance:`", ErrInstanceFenced, m.instance)
 	}
+	if code == codeInconsistentProtocol {
+		return fmt.Errorf("%w: group %s; give `group` a name of its own, or stop what kafka-consumer-groups.sh --bootstrap-server … --describe --members --group %s shows", ErrForeignGroup, m.group, m.group)
+	}
 	if err := wire.Denied(code, "Read", wire.ResourceGroup, m.group); err != nil {
 		return err
 	}
@@ -230,7 +236,7 @@ func (m *member) join(ctx context.Context) ([]int32, error) {
 		GroupID: m.group, MemberID: m.id, GroupInstanceID: m.instance,
 		SessionTimeoutMS: int32(sessionTimeout.Milliseconds()), RebalanceTimeoutMS: int32(rebalanceTimeout.Milliseconds()),
 		ProtocolType: groupProtocolType,
-		Protocols:    []joingroup.RequestProtocol{{Name: groupProtocol, Metadata: encodeClaim(m.topic, m.generation, m.owned, m.events)}},
+		Protocols:    encodeClaims(m.topic, m.generation, m.owned, m.events),
 	})
 	if err != nil {
 		if m.id == "" {
@@ -258,7 +264,7 @@ func (m *member) sync(ctx context.Context, node int32, joined *joingroup.Respons
 	if joined.LeaderID == m.id && len(joined.Members) > 0 {
 		claims := make([]claim, 0, len(joined.Members))
 		for _, jm := range joined.Members {
-			claims = append(claims, decodeClaim(jm.MemberID, jm.GroupInstanceID, jm.Metadata))
+			claims = append(claims, decodeClaim(joined.ProtocolName, jm.MemberID, jm.GroupInstanceID, jm.Metadata))
 		}
 		for id, shards := range m.balance(claims) {
 			req.Assignments = append(req.Assignments, syncgroup.RequestAssignment{MemberID: id, Assignment: encodeAssignment(m.topic, shards)})

@@ -36,7 +36,7 @@ func (c *coordinators) join(req *kmsg.JoinGroupRequest) *kmsg.JoinGroupResponse 
 	defer c.mu.Unlock()
 	c.asked = append(c.asked, req.MemberID)
 	res := req.ResponseKind().(*kmsg.JoinGroupResponse)
-	res.Protocol, res.Generation = new(groupProtocol), 18
+	res.Protocol, res.Generation = new(protocolV1), 18
 	switch {
 	case len(c.asked) == 1:
 		res.MemberID, res.LeaderID, res.Generation = ofTheSleeper, "somebody", 20

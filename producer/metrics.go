@@ -20,13 +20,14 @@ type Metrics struct {
 	rebalances   prometheus.Counter
 	protocol     *prometheus.GaugeVec
 	cluster      atomic.Pointer[wire.Cluster]
+	restored     *prometheus.CounterVec
 }
 
 // NewMetrics registers the producer's metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "onelogin_transactions_total", Help: "Transactions by shard and result: committed, unknown (found out by reading), fenced."}, []string{"shard", "result"}),
+			Name: "onelogin_transactions_total", Help: "Transactions by shard and result: committed, refused (not committed), fenced, unknown (found out by reading)."}, []string{"shard", "result"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "onelogin_transaction_seconds", Help: "Time of committed transactions.",
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}, []string{"shard"}),
@@ -37,7 +38,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		protocol: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "onelogin_transaction_protocol_info", Help: "1 for the transaction protocol in use."}, []string{"protocol"}),
 	}
-	reg.MustRegister(m.transactions, m.seconds, m.records, m.owned, m.rebalances, m.protocol)
+	m.restored = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "onelogin_offsets_lost_total", Help: "How often a partition of the offsets topic was found to have lost committed positions, which were written again."}, []string{"shard"})
+	reg.MustRegister(m.restored, m.transactions, m.seconds, m.records, m.owned, m.rebalances, m.protocol)
 	for _, kind := range wire.Kinds() {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name:        "onelogin_kafka_throttled_seconds_total",
@@ -83,11 +86,14 @@ func (m *Metrics) recovery(shard int32, err error) {
 	if m == nil || err == nil {
 		return
 	}
-	result := "fenced"
-	if unknown(err) {
-		result = "unknown"
+	m.transactions.WithLabelValues(strconv.Itoa(int(shard)), outcomeOf(err).String()).Inc()
+}
+
+func (m *Metrics) cutOff(shard int32) {
+	if m == nil {
+		return
 	}
-	m.transactions.WithLabelValues(strconv.Itoa(int(shard)), result).Inc()
+	m.restored.WithLabelValues(strconv.Itoa(int(shard))).Inc()
 }
 
 func (m *Metrics) assigned(owned int) {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 
 	"github.com/segmentio/kafka-go/sasl"
 )
@@ -45,8 +47,13 @@ var bearer = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 var errNoBearer = errors.New("it is no bearer token (RFC 6750): letters, digits and -._~+/ only")
 
-// oauthBearer is the SASL mechanism OAUTHBEARER (RFC 7628, KIP-255).
-type oauthBearer struct{ tokens BearerToken }
+// oauthBearer is the SASL mechanism OAUTHBEARER (RFC 7628, KIP-255). Extensions
+// (KIP-342) are further keys and values for the broker: some providers route by
+// them.
+type oauthBearer struct {
+	tokens     BearerToken
+	extensions map[string]string
+}
 
 // Name implements sasl.Mechanism.
 func (m oauthBearer) Name() string { return MechanismOAuthBearer }
@@ -58,8 +65,29 @@ func (m oauthBearer) Start(ctx context.Context) (sasl.StateMachine, []byte, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	return &oauthExchange{tokens: m.tokens, token: token}, []byte("n,,\x01auth=Bearer " + token + "\x01\x01"), nil
+	message := "n,,\x01auth=Bearer " + token + "\x01"
+	for _, key := range slices.Sorted(maps.Keys(m.extensions)) {
+		value := m.extensions[key]
+		if !ValidExtension(key, value) {
+			return nil, nil, fmt.Errorf("SASL extension %.40q: %w", key, errExtension)
+		}
+		message += key + "=" + value + "\x01"
+	}
+	return &oauthExchange{tokens: m.tokens, token: token}, []byte(message + "\x01"), nil
 }
+
+var errExtension = errors.New("a key is letters, and not auth; a value is printable ASCII")
+
+// ValidExtension tells whether a SASL extension can be sent: its key is letters,
+// its value printable ASCII (RFC 7628, section 3.1). auth is the token's.
+func ValidExtension(key, value string) bool {
+	return key != "auth" && extensionKey.MatchString(key) && extensionValue.MatchString(value)
+}
+
+var (
+	extensionKey   = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
+	extensionValue = regexp.MustCompile(`^[ -~]{1,1000}$`)
+)
 
 // oauthExchange is one authentication: an empty answer is a yes. A no is a JSON
 // object, to be acknowledged with 0x01, upon which the broker says no again,

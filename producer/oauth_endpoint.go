@@ -51,6 +51,9 @@ type EndpointToken struct {
 	Scope string
 	// UserAgent is sent with each request; empty = "onelogin-kafka".
 	UserAgent string
+	// Parameters are sent as well: audience, resource and the like, as some
+	// providers want. None takes the place of a parameter of the grant's own.
+	Parameters map[string]string
 	// Transport replaces the network; nil = one with limits and without a proxy.
 	Transport http.RoundTripper
 	// Now is the clock; nil = time.Now.
@@ -177,7 +180,11 @@ func (e *EndpointToken) request(ctx context.Context) (token string, life time.Du
 	if err != nil {
 		return "", 0, fmt.Errorf("reading the client secret: %w", err)
 	}
-	form := url.Values{"grant_type": {"client_credentials"}}
+	form := url.Values{}
+	for key, value := range e.Parameters {
+		form.Set(key, value)
+	}
+	form.Set("grant_type", "client_credentials")
 	if e.Scope != "" {
 		form.Set("scope", e.Scope)
 	}

@@ -44,7 +44,7 @@ func TestOAuthBearerExchange(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tokens := &refusals{FileToken: func() (string, error) { return "abc.def-_~+/==", nil }}
-			state, first, err := oauthBearer{tokens}.Start(t.Context())
+			state, first, err := oauthBearer{tokens: tokens}.Start(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,6 +249,24 @@ func TestEndpointTokenIsNotAskedTooOften(t *testing.T) {
 	}
 }
 
+// Some providers route by further keys of the message (Confluent Cloud's
+// logicalCluster and identityPoolId).
+func TestOAuthBearerExtensions(t *testing.T) {
+	tokens := FileToken(func() (string, error) { return "abc", nil })
+	_, first, err := oauthBearer{tokens, map[string]string{"logicalCluster": "lkc-1", "identityPoolId": "pool 2"}}.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("n,,\x01auth=Bearer abc\x01identityPoolId=pool 2\x01logicalCluster=lkc-1\x01\x01", string(first)); diff != "" {
+		t.Errorf("first message (-want +got):\n%s", diff)
+	}
+	for key, value := range map[string]string{"auth": "x", "a.b": "x", "": "x", "key": "", "other": "a\x01b", "umlaut": "ä"} {
+		if _, _, err := (oauthBearer{tokens, map[string]string{key: value}}).Start(t.Context()); !errors.Is(err, errExtension) {
+			t.Errorf("%q=%q: got %v, want errExtension", key, value, err)
+		}
+	}
+}
+
 func TestEndpointTokenRequest(t *testing.T) {
 	var got *http.Request
 	var form url.Values
@@ -258,7 +276,8 @@ func TestEndpointTokenRequest(t *testing.T) {
 		_, _ = io.WriteString(w, answer("one", "3600"))
 	}))
 	defer server.Close()
-	e := &EndpointToken{URL: server.URL + "/oauth/token/", ClientID: "a:b", Secret: func() (string, error) { return "p%s d", nil }, Scope: "x y"}
+	e := &EndpointToken{URL: server.URL + "/oauth/token/", ClientID: "a:b", Secret: func() (string, error) { return "p%s d", nil }, Scope: "x y",
+		Parameters: map[string]string{"audience": "https://kafka.example", "grant_type": "another"}}
 	if token, err := e.Token(t.Context()); err != nil || token != "one" {
 		t.Fatalf("got %q, %v", token, err)
 	}
@@ -267,7 +286,7 @@ func TestEndpointTokenRequest(t *testing.T) {
 		[]string{got.Method, got.URL.Path, got.Header.Get("Content-Type"), got.Header.Get("Accept"), user, password}); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(url.Values{"grant_type": {"client_credentials"}, "scope": {"x y"}}, form); diff != "" {
+	if diff := cmp.Diff(url.Values{"grant_type": {"client_credentials"}, "scope": {"x y"}, "audience": {"https://kafka.example"}}, form); diff != "" {
 		t.Errorf("form (-want +got):\n%s", diff)
 	}
 }

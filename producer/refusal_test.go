@@ -97,7 +97,6 @@ func TestALeaderThatRefuses(t *testing.T) {
 	onBoth(t, func(t *testing.T, _ Protocol, k *kafkatest.Cluster) {
 		for name, code := range map[string]kafka.Error{
 			"KAFKA_STORAGE_ERROR": kafka.KafkaStorageError,
-			"MESSAGE_TOO_LARGE":   kafka.MessageSizeTooLarge,
 			"INVALID_RECORD":      kafka.Error(87),
 			"no such code":        kafka.Error(9999),
 		} {

@@ -37,6 +37,9 @@ type Security struct {
 	Password func() (string, error)
 	// Tokens are those of OAUTHBEARER, which needs no user name or password.
 	Tokens BearerToken
+	// Extensions are sent to the brokers with each token of OAUTHBEARER; see
+	// ValidExtension.
+	Extensions map[string]string
 }
 
 // TLS returns the configuration for one new connection, nil for plain text. The
@@ -112,7 +115,7 @@ func (s *Security) SASL() (sasl.Mechanism, error) {
 		return nil, fmt.Errorf("SASL %s: %w", s.Mechanism, ErrInsecure)
 	}
 	if s.Mechanism == MechanismOAuthBearer {
-		return oauthBearer{s.Tokens}, nil
+		return oauthBearer{s.Tokens, s.Extensions}, nil
 	}
 	password, err := s.Password()
 	if err != nil {

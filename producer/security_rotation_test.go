@@ -83,7 +83,7 @@ func TestSessionLifetime(t *testing.T) {
 	for name, sec := range map[string]*Security{
 		"PLAIN":                   {Mechanism: MechanismPlain, Username: "short", Password: password},
 		"SCRAM-SHA-256":           {Mechanism: MechanismScramSHA256, Username: "short", Password: password},
-		"OAUTHBEARER from a file": {Mechanism: MechanismOAuthBearer, Tokens: FileToken(read(file))},
+		"OAUTHBEARER from a file": {Mechanism: MechanismOAuthBearer, Tokens: FileToken(read(file)), Extensions: map[string]string{"logicalCluster": "lkc-1", "identityPoolId": "pool-1"}},
 		"OAUTHBEARER from an endpoint": {Mechanism: MechanismOAuthBearer, Tokens: &EndpointToken{
 			URL: endpoint.URL + "/token", ClientID: "client", Secret: func() (string, error) { return "endpoint-secret", nil },
 		}},

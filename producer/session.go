@@ -24,12 +24,12 @@ const (
 // is offered in it is written in the order of each connector's offers, or the
 // session ends.
 type Session struct {
-	// Shard is the partition of the offsets topic.
-	Shard int32
+	// Shard is the partition of the offsets topic, one of Shards.
+	Shard, Shards int32
 
 	ctx   context.Context // ends with the session
 	codec compress.Compression
-	limit func(schemas.Topic) int
+	limit func(schemas.Topic) *sizeLimit
 	// relearn asks for the limits again, now and then.
 	relearn func(context.Context)
 	offers  chan *offer
@@ -45,7 +45,7 @@ type Session struct {
 type offer struct {
 	batch *schemas.Batch
 	size  int64
-	own   *semaphore.Weighted
+	own   *semaphore.Weighted // nil for what the shard itself has to write
 }
 
 type stateRequest struct {
@@ -53,7 +53,7 @@ type stateRequest struct {
 	reply     chan map[string][]byte
 }
 
-func newSession(ctx context.Context, shard int32, codec compress.Compression, limit func(schemas.Topic) int) *Session {
+func newSession(ctx context.Context, shard int32, codec compress.Compression, limit func(schemas.Topic) *sizeLimit) *Session {
 	return &Session{
 		Shard:      shard,
 		limit:      limit,
@@ -114,6 +114,9 @@ func (s *Session) Offer(ctx context.Context, b *schemas.Batch) error {
 }
 
 func (s *Session) release(o *offer) {
+	if o.own == nil {
+		return
+	}
 	s.bytes.Release(o.size)
 	o.own.Release(o.size)
 }
@@ -140,10 +143,10 @@ const recordOverhead = 200
 // the limit is encoded to find out.
 func (s *Session) fits(r *schemas.Record) error {
 	limit := s.limit(r.Topic)
-	if r.Size()+recordOverhead+8*len(r.Headers) <= limit {
+	if limit.takes(r.Size() + recordOverhead + 8*len(r.Headers)) {
 		return nil
 	}
-	if _, err := encodeBatches([]*schemas.Record{r}, s.codec, limit); err != nil {
+	if _, err := encodeBatches([]*schemas.Record{r}, s.codec, limit.bounds(s.codec)); err != nil {
 		return fmt.Errorf("%s topic: %w", r.Topic, err)
 	}
 	return nil
@@ -184,7 +187,8 @@ func (s *Session) State(ctx context.Context, connector string) (map[string][]byt
 }
 
 // Connectors lists the connectors that have committed records on the shard's
-// partition of the offsets topic, configured or not, in no order.
+// partition of the offsets topic, configured or not, in no order. Of keys that
+// are none of ours it returns the text.
 func (s *Session) Connectors(ctx context.Context) ([]string, error) {
 	ctx, cancel := s.until(ctx)
 	defer cancel()

@@ -8,8 +8,6 @@ import (
 
 	"github.com/rs/zerolog"
 	kafka "github.com/segmentio/kafka-go"
-
-	"onelogin-kafka/schemas"
 )
 
 // A batch is full at either bound, and is then begun without waiting for the
@@ -32,7 +30,7 @@ const (
 const (
 	transactionTimeout = 10 * time.Second
 	writeTimeout       = 8 * time.Second
-	takeOverTimeout    = 60 * time.Second
+	fenceTimeout       = 60 * time.Second
 	noteDelay          = 5 * time.Second
 )
 
@@ -43,11 +41,15 @@ type shard struct {
 	index   int32
 	writer  *writer
 	txn     *transactor
+	deed    *deed
 	confirm func(context.Context) error // nil once a fresh heartbeat says the shard is ours
 	serve   func(context.Context, *Session)
 	state   func(ShardState, error)
-	relearn func(context.Context) // asks for the topics' limits again
+	relearn func(context.Context)       // asks for the topics' limits again
+	judge   func(context.Context) error // judges the topics anew
+	end     func(error)                 // ends the instance, for what an operator must mend
 	traffic *traffic
+	known   positions
 	halved  int   // how often the bounds of a transaction are halved
 	doubt   error // why the last session ended, until something is committed
 	log     zerolog.Logger
@@ -83,9 +85,9 @@ func (s *shard) most() (records, bytes int) { return mostRecords >> s.halved, mo
 const mostHalved = 4
 
 // doubted notes that a session ended with err. Being fenced says nothing of the
-// size of a transaction.
+// size of a transaction, and neither does a refusal that came in time.
 func (s *shard) doubted(err error) {
-	if unknown(err) {
+	if outcomeOf(err) == unknown || late(err) {
 		s.halved = min(s.halved+1, mostHalved)
 	}
 }
@@ -119,13 +121,13 @@ func (s *shard) run(ctx context.Context) {
 		if served > 0 {
 			s.doubted(err)
 		}
-		if errors.Is(err, kafka.InvalidTimestamp) {
-			s.writer.misdated.Store(true)
-		}
-		if errors.Is(err, kafka.MessageSizeTooLarge) || errors.Is(err, kafka.InvalidTimestamp) {
-			// The limits are others than when we asked; the next session keeps to
-			// them, and only the connector that the record belongs to waits.
-			s.relearn(ctx)
+		switch err = s.learn(ctx, err); {
+		case errors.Is(err, ErrUnfit):
+			s.end(err)
+			<-ctx.Done()
+			return
+		case errors.Is(err, kafka.MessageSizeTooLarge):
+			wait.Reset() // the next is not the same again
 		}
 		if pause(ctx, wait.NextBackOff()) != nil {
 			return
@@ -133,17 +135,43 @@ func (s *shard) run(ctx context.Context) {
 	}
 }
 
-// session takes the shard over and serves it until ctx ends or an outcome is
-// not known.
+// learn draws the conclusions from why a session ended, so that the next goes
+// on. It returns err, or what has turned out to be behind it.
+func (s *shard) learn(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, ErrCutOff):
+		s.known.lost = true
+		s.log.Error().Err(err).Msg("committed positions are gone from Kafka (the topic was made anew, or a leader was elected that did not have them); they are written again")
+		s.metrics.cutOff(s.index)
+		if judged := s.judge(ctx); errors.Is(judged, ErrUnfit) {
+			return judged
+		}
+	case errors.Is(err, kafka.InvalidTimestamp):
+		s.writer.misdated.Store(true)
+		s.relearn(ctx)
+	case errors.Is(err, kafka.MessageSizeTooLarge):
+		// The limits are others than when we asked, or not what we take them for.
+		// The next session keeps to smaller batches, down to a record by itself; in
+		// the end only the connector that it belongs to waits.
+		if o, ok := errors.AsType[*oversizeError](err); ok {
+			s.writer.refused(o)
+		}
+		s.relearn(ctx)
+	}
+	return err
+}
+
+// session takes the shard over and serves it until ctx ends or a transaction is
+// not known to be committed.
 func (s *shard) session(ctx context.Context) (served time.Duration, err error) {
-	committed, err := s.takeOver(ctx)
-	if err != nil {
+	if err := s.takeOver(ctx); err != nil {
 		return 0, fmt.Errorf("taking over shard %d: %w", s.index, err)
 	}
 	// The pollers end first, so that a shutdown can still commit what they
 	// handed on.
 	sctx, end := context.WithCancel(context.WithoutCancel(ctx))
 	session := newSession(sctx, s.index, s.writer.codec, s.writer.limit)
+	session.Shards = s.deed.partitions
 	if s.relearn != nil {
 		session.relearn = s.relearn
 	}
@@ -152,8 +180,7 @@ func (s *shard) session(ctx context.Context) (served time.Duration, err error) {
 	go func() { defer close(done); s.serve(pctx, session) }()
 	s.state(Serving, s.doubt)
 	began := time.Now()
-	g := &gatherer{shard: s, session: session, committed: committed, notes: map[string]schemas.Record{}, queues: map[string][]*offer{}}
-	err = g.loop(ctx, done)
+	err = newGatherer(s, session).loop(ctx, done)
 	stop()
 	end()
 	<-done
@@ -163,61 +190,51 @@ func (s *shard) session(ctx context.Context) (served time.Duration, err error) {
 // takeOver fences, then reads: what the last owner wrote is by then either
 // committed and seen, or aborted. A broker that no longer leads the partition
 // and does not know it shows an older end; the first write finds that out.
-func (s *shard) takeOver(ctx context.Context) (map[string]map[string][]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
-	defer cancel()
+func (s *shard) takeOver(ctx context.Context) error {
 	if s.doubt != nil {
 		// What we know of the brokers may be why the last session ended: one that
 		// is gone, or has another address now, gives no answer that says so.
 		_ = s.writer.cluster.Refresh(ctx) // what fails here fails again below
 	}
+	if err := s.fence(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	end, err := s.known.read(ctx)
+	if err != nil {
+		return fmt.Errorf("reading offsets: %w", err)
+	}
+	n, err := s.writer.cluster.Partitions(ctx, s.deed.topic)
+	if err != nil {
+		return lacking("Read", err)
+	}
+	if err := s.deed.counted(n); err != nil {
+		return err
+	}
+	if err := s.deed.judge(s.index, s.known.records); err != nil {
+		return err
+	}
+	s.txn.expect(s.known.part, end)
+	s.log.Debug().Int64("end", end).Int("connectors", len(s.known.records)).Dur("took", time.Since(began)).Msg("offsets read")
+	return nil
+}
+
+// fence makes the transactional id ours.
+func (s *shard) fence(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
+	defer cancel()
 	if err := s.confirm(ctx); err != nil {
-		return nil, fmt.Errorf("confirming ownership: %w", err)
+		return fmt.Errorf("confirming ownership: %w", err)
 	}
 	if err := s.txn.init(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	// A process that slept between the two calls has just fenced the rightful
 	// owner; it must not go on, and the owner takes over again.
 	if err := s.confirm(ctx); err != nil {
-		return nil, fmt.Errorf("confirming ownership: %w", err)
+		return fmt.Errorf("confirming ownership: %w", err)
 	}
-	committed := map[string]map[string][]byte{}
-	log := CommittedLog{Cluster: s.writer.cluster, Topic: s.writer.topics[schemas.Offsets], Partition: s.index}
-	began := time.Now()
-	records := 0
-	end, err := log.Read(ctx, func(_ int64, r *schemas.Record) error {
-		records++
-		fold(committed, r.Key, r.Value)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading offsets: %w", err)
-	}
-	s.txn.expect(partition{log.Topic, log.Partition}, end)
-	s.log.Debug().Int("records", records).Int("connectors", len(committed)).Dur("took", time.Since(began)).Msg("offsets read")
-	return committed, nil
-}
-
-// fold keeps the latest value of each key, by connector.
-func fold(committed map[string]map[string][]byte, key, value []byte) {
-	connector, _, _, err := schemas.ParseOffsetsKey(key)
-	if err != nil {
-		// Not ours to judge here: whoever reads the connector's state will.
-		connector = string(key)
-	}
-	records := committed[connector]
-	if value == nil {
-		if delete(records, string(key)); len(records) == 0 {
-			delete(committed, connector)
-		}
-		return
-	}
-	if records == nil {
-		records = map[string][]byte{}
-		committed[connector] = records
-	}
-	records[string(key)] = append([]byte(nil), value...)
+	return nil
 }
 
 // errServed ends a session whose pollers have all returned though the shard is

@@ -52,13 +52,56 @@ func TestAnOldLeaderTellsTheEnd(t *testing.T) {
 	f.audit(t, broker.ListenAddrs(), topics)
 }
 
+// So it is with every batch after the first: ours lie side by side, in one
+// transaction or several, and what another writes in between is seen.
+func TestEveryBatchLandsBehindTheLast(t *testing.T) {
+	onBoth(t, func(t *testing.T, p Protocol, k *kafkatest.Cluster) {
+		part := partition{named(t, "offsets"), 0}
+		createTopic(t, k.Brokers(), part.topic, 1, nil)
+		cluster, ctx := open(t, k.Brokers()...), patient(t)
+		owner, other := newTransactor(cluster, named(t, "owner"), p), newTransactor(cluster, named(t, "other"), p)
+		for _, txn := range []*transactor{owner, other} {
+			if err := txn.init(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		owner.expect(part, 0)
+		write := func(txn *transactor) error {
+			return txn.write(ctx, map[partition][]recordBatch{part: batchesOf(t, 150, numbers(0, 40)...)})
+		}
+		for range 20 {
+			if err := write(owner); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// A check beside the service leaves markers.
+		for range 2 {
+			if err := other.begin(ctx, maps.Keys(map[partition]bool{part: true})); err != nil {
+				t.Fatal(err)
+			}
+			if err := other.init(ctx); err != nil { // aborts
+				t.Fatal(err)
+			}
+		}
+		if err := write(owner); err != nil {
+			t.Errorf("after markers of others: %v", err)
+		}
+		if err := write(other); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(owner); !errors.Is(err, ErrStale) || outcomeOf(err) != refused {
+			t.Errorf("after another's record: got %v, want ErrStale", err)
+		}
+	})
+}
+
 // What lies between the end that was read and the first batch decides: markers
 // are nothing to have missed, as one of a check beside the service; a record is.
 func TestFirstBatchLandsElsewhere(t *testing.T) {
 	steps := map[string]struct {
 		between func(t *testing.T, other *transactor, part partition)
 		read    func(end int64) int64 // the end that we are told
-		stale   bool
+		want    error
 	}{
 		"nothing between": {},
 		"markers of aborted transactions": {between: func(t *testing.T, other *transactor, part partition) {
@@ -71,12 +114,12 @@ func TestFirstBatchLandsElsewhere(t *testing.T) {
 				}
 			}
 		}},
-		"a record": {stale: true, between: func(t *testing.T, other *transactor, part partition) {
+		"a record": {want: ErrStale, between: func(t *testing.T, other *transactor, part partition) {
 			if err := other.write(patient(t), map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "missed")}); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		"a record of an open transaction": {stale: true, between: func(t *testing.T, other *transactor, part partition) {
+		"a record of an open transaction": {want: ErrStale, between: func(t *testing.T, other *transactor, part partition) {
 			batches := map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "open")}
 			if err := other.begin(patient(t), maps.Keys(batches)); err != nil {
 				t.Fatal(err)
@@ -85,7 +128,7 @@ func TestFirstBatchLandsElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		"a later end": {stale: true, read: func(end int64) int64 { return end + 10 }},
+		"an end that is gone": {want: ErrCutOff, read: func(end int64) int64 { return end + 10 }},
 	}
 	onBoth(t, func(t *testing.T, p Protocol, k *kafkatest.Cluster) {
 		for name, step := range steps {
@@ -118,14 +161,8 @@ func TestFirstBatchLandsElsewhere(t *testing.T) {
 					}
 				}
 				err = owner.write(ctx, map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "after")})
-				if errors.Is(err, ErrStale) != step.stale || !step.stale && err != nil {
-					t.Fatalf("got %v, want it stale: %t", err, step.stale)
-				}
-				if err == nil { // the next one may land anywhere
-					err = owner.write(ctx, map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "later")})
-				}
-				if err != nil && !step.stale {
-					t.Fatal(err)
+				if !errors.Is(err, step.want) || outcomeOf(err) != map[bool]outcome{true: committed, false: refused}[step.want == nil] {
+					t.Fatalf("got %v, want %v", err, step.want)
 				}
 			})
 		}

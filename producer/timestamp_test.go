@@ -138,8 +138,8 @@ func TestOffsetsAreDatedByTheBroker(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || read != 1 {
-		t.Errorf("read %d records, want 1 (error %v)", read, err)
+	if err != nil || read != 2 {
+		t.Errorf("read %d records, want the offset and the owner's (error %v)", read, err)
 	}
 }
 

@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	kafka "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/createtopics"
-	"github.com/segmentio/kafka-go/protocol/describeconfigs"
 	"github.com/segmentio/kafka-go/protocol/metadata"
 
 	"onelogin-kafka/producer/wire"
@@ -69,36 +64,39 @@ func (t *Topics) settings(topic schemas.Topic) map[string]string {
 	if topic == schemas.Offsets {
 		// A minute's ids are one record, however many there were.
 		s["max.message.bytes"] = "8388608"
+		// A minute that leaves the window leaves a tombstone, which stays for both
+		// of these: a take-over reads them all.
+		s["segment.ms"], s["delete.retention.ms"] = offsetsSegment, offsetsRetention
 	}
 	if t.ReplicationFactor > 1 {
 		s["min.insync.replicas"] = strconv.Itoa(max(2, int(t.ReplicationFactor)-1))
+		s["unclean.leader.election.enable"] = "false"
 	}
 	return s
 }
 
-// Ensure creates the topics that are missing and judges those that are there.
-// It returns the number of partitions by topic, each topic's max.message.bytes
-// (0 = we may not see it), and warnings, which do not keep us from working.
-// ErrUnfit if a topic cannot serve; any other error may pass.
-func (t *Topics) Ensure(ctx context.Context, cluster *wire.Cluster) (Found, error) {
-	f := Found{}
-	missing, err := t.look(ctx, cluster, &f)
-	if err != nil {
-		return f, err
+// Ten minutes: longer than any read from the start takes, during which a
+// tombstone must not go.
+const (
+	offsetsSegment   = "600000"
+	offsetsRetention = "600000"
+)
+
+// UnfitError says everything that keeps the topics from serving. It is an
+// ErrUnfit.
+type UnfitError struct{ Problems []string }
+
+// Error implements error.
+func (e *UnfitError) Error() string { return ErrUnfit.Error() + ": " + strings.Join(e.Problems, "; ") }
+
+// Is implements the interface of errors.Is.
+func (e *UnfitError) Is(target error) bool { return target == ErrUnfit }
+
+func unfit(problems []string) error {
+	if len(problems) == 0 {
+		return nil
 	}
-	if len(missing) > 0 {
-		if !t.Create {
-			return f, fmt.Errorf("%w: topic %s does not exist and topics.create is false; create it with: %s",
-				ErrUnfit, t.Specs[missing[0]].Name, t.createCommand(missing[0]))
-		}
-		if err := t.create(ctx, cluster, missing); err != nil {
-			return f, err
-		}
-		if err := t.await(ctx, cluster, &f); err != nil {
-			return f, err
-		}
-	}
-	return f, t.judge(ctx, cluster, &f)
+	return &UnfitError{problems}
 }
 
 // Found is what there is of our topics.
@@ -106,13 +104,80 @@ type Found struct {
 	Partitions [schemas.NumTopics]int32
 	// MaxMessageBytes is 0 where we may not see it.
 	MaxMessageBytes [schemas.NumTopics]int
+	// Compression is the topics' compression.type; empty where we may not see it.
+	Compression [schemas.NumTopics]string
 	// TimestampBefore and TimestampAfter are how far a record's timestamp may
 	// lie behind and ahead of the broker's clock, in ms; 0 where we may not see
 	// it, or the broker has no such bound.
 	TimestampBefore, TimestampAfter [schemas.NumTopics]int64
-	Warnings                        []string
+	// Warnings do not keep us from working.
+	Warnings []string
 
 	replicas [schemas.NumTopics]int
+}
+
+func (f *Found) warn(format string, args ...any) {
+	f.Warnings = append(f.Warnings, fmt.Sprintf(format, args...))
+}
+
+// Ensure creates the topics that are missing and judges those that are there.
+// ErrUnfit, with all there is to mend, if they cannot serve; any other error may
+// pass.
+func (t *Topics) Ensure(ctx context.Context, cluster *wire.Cluster) (Found, error) {
+	f, missing, problems, err := t.plan(ctx, cluster)
+	if err != nil {
+		return f, err
+	}
+	if len(missing) > 0 && len(problems) == 0 {
+		if problems, err = t.create(ctx, cluster, missing, &f, false); err != nil {
+			return f, err
+		}
+		if len(problems) == 0 {
+			if err := t.await(ctx, cluster, &f); err != nil {
+				return f, err
+			}
+			missing = nil
+		}
+	}
+	more, err := t.judge(ctx, cluster, &f, missing)
+	if err != nil {
+		return f, err
+	}
+	return f, unfit(append(problems, more...))
+}
+
+// Check is Ensure without creating anything: the brokers are asked whether they
+// would. It returns the topics that are missing.
+func (t *Topics) Check(ctx context.Context, cluster *wire.Cluster) (Found, []TopicSpec, error) {
+	f, missing, problems, err := t.plan(ctx, cluster)
+	if err != nil {
+		return f, nil, err
+	}
+	if len(missing) > 0 && len(problems) == 0 {
+		if problems, err = t.create(ctx, cluster, missing, &f, true); err != nil {
+			return f, nil, err
+		}
+	}
+	more, err := t.judge(ctx, cluster, &f, missing)
+	if err != nil {
+		return f, nil, err
+	}
+	specs := make([]TopicSpec, 0, len(missing))
+	for _, topic := range missing {
+		specs = append(specs, t.Specs[topic])
+	}
+	return f, specs, unfit(append(problems, more...))
+}
+
+// plan looks what is missing, and what of it is not to be created.
+func (t *Topics) plan(ctx context.Context, cluster *wire.Cluster) (f Found, missing []schemas.Topic, problems []string, err error) {
+	if missing, err = t.look(ctx, cluster, &f); err != nil || t.Create {
+		return f, missing, nil, err
+	}
+	for _, topic := range missing {
+		problems = append(problems, fmt.Sprintf("topic %s does not exist and topics.create is false; create it with: %s", t.Specs[topic].Name, t.createCommand(topic)))
+	}
+	return f, missing, problems, nil
 }
 
 // look fills in what the metadata says and returns the topics that do not
@@ -128,6 +193,7 @@ func (t *Topics) look(ctx context.Context, cluster *wire.Cluster, f *Found) ([]s
 		byName[m.Topics[i].Name] = &m.Topics[i]
 	}
 	var missing []schemas.Topic
+	var denied error
 	for i, name := range names {
 		found := byName[name]
 		switch {
@@ -138,7 +204,11 @@ func (t *Topics) look(ctx context.Context, cluster *wire.Cluster, f *Found) ([]s
 			if schemas.Topic(i) == schemas.Offsets {
 				right = "Write and Read"
 			}
-			return nil, wire.Denied(found.ErrorCode, right, wire.ResourceTopic, name)
+			if err := wire.Denied(found.ErrorCode, right, wire.ResourceTopic, name); denied == nil {
+				denied = err
+			} else {
+				denied = fmt.Errorf("%w; %w", denied, err)
+			}
 		case found.ErrorCode != codeNone:
 			return nil, fmt.Errorf("describing topic %s: %w", name, kafka.Error(found.ErrorCode))
 		default:
@@ -148,194 +218,5 @@ func (t *Topics) look(ctx context.Context, cluster *wire.Cluster, f *Found) ([]s
 			}
 		}
 	}
-	return missing, nil
-}
-
-func (t *Topics) create(ctx context.Context, cluster *wire.Cluster, missing []schemas.Topic) error {
-	m, err := cluster.Metadata(ctx)
-	if err != nil {
-		return err
-	}
-	req := &createtopics.Request{TimeoutMs: 10_000}
-	for _, topic := range missing {
-		rt := createtopics.RequestTopic{Name: t.Specs[topic].Name, NumPartitions: t.Specs[topic].Partitions, ReplicationFactor: t.ReplicationFactor}
-		for k, v := range t.settings(topic) {
-			rt.Configs = append(rt.Configs, createtopics.RequestConfig{Name: k, Value: v})
-		}
-		req.Topics = append(req.Topics, rt)
-	}
-	res, err := cluster.Exchange(ctx, m.ControllerID, req)
-	if err != nil {
-		return fmt.Errorf("creating topics: %w", err)
-	}
-	for i, r := range res.(*createtopics.Response).Topics {
-		switch kafka.Error(r.ErrorCode) {
-		case codeNone, kafka.TopicAlreadyExists: // several instances may start at once
-		case kafka.InvalidReplicationFactor:
-			return fmt.Errorf("%w: creating topic %s: replication factor %d is more than there are brokers (%d); set topics.replication_factor",
-				ErrUnfit, r.Name, t.ReplicationFactor, len(m.Brokers))
-		case kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed:
-			return fmt.Errorf("%w: creating topic %s is not allowed to us; create it with: %s", ErrUnfit, r.Name, t.createCommand(missing[min(i, len(missing)-1)]))
-		default:
-			return fmt.Errorf("creating topic %s: %w", r.Name, kafka.Error(r.ErrorCode))
-		}
-	}
-	return nil
-}
-
-// await waits until every broker that answers knows the new topics.
-func (t *Topics) await(ctx context.Context, cluster *wire.Cluster, f *Found) error {
-	wait := newBackoff(20*time.Millisecond, 500*time.Millisecond)
-	for {
-		missing, err := t.look(ctx, cluster, f)
-		if err != nil || len(missing) == 0 {
-			return err
-		}
-		if err := pause(ctx, wait.NextBackOff()); err != nil {
-			return fmt.Errorf("waiting for topic %s: %w", t.Specs[missing[0]].Name, err)
-		}
-	}
-}
-
-// FitsOffsets returns ErrUnfit (wrapped) for an offsets topic with so few
-// partitions.
-func (t *Topics) FitsOffsets(partitions int32) error {
-	s := t.Specs[schemas.Offsets]
-	if partitions < s.Partitions {
-		return fmt.Errorf("%w: topic %s has %d partitions, fewer than the %d of topics.offsets.partitions; set that to %d (the topic must never grow: connectors would change their shard)",
-			ErrUnfit, s.Name, partitions, s.Partitions, partitions)
-	}
-	return nil
-}
-
-// judge refuses topics that would break a promise.
-func (t *Topics) judge(ctx context.Context, cluster *wire.Cluster, f *Found) error {
-	if err := t.FitsOffsets(f.Partitions[schemas.Offsets]); err != nil {
-		return err
-	}
-	configs, err := t.describe(ctx, cluster)
-	if err != nil {
-		return err
-	}
-	for i := range t.Specs {
-		topic, c := schemas.Topic(i), configs[i]
-		name := t.Specs[i].Name
-		if c == nil {
-			f.Warnings = append(f.Warnings, fmt.Sprintf("the settings of topic %s are not shown to us (DescribeConfigs): they are taken on trust", name))
-			continue
-		}
-		policy := c["cleanup.policy"]
-		isCompacted := strings.Contains(policy, "compact")
-		switch {
-		case compacted(topic) && policy != "compact":
-			return fmt.Errorf("%w: topic %s has cleanup.policy=%s, which would forget positions; run: kafka-configs.sh --bootstrap-server … --alter --topic %s --add-config cleanup.policy=compact",
-				ErrUnfit, name, policy, name)
-		case !compacted(topic) && isCompacted:
-			return fmt.Errorf("%w: topic %s has cleanup.policy=%s, which would drop events that share a key; run: kafka-configs.sh --bootstrap-server … --alter --topic %s --add-config cleanup.policy=delete",
-				ErrUnfit, name, policy, name)
-		}
-		if n, err := strconv.Atoi(c["max.message.bytes"]); err == nil {
-			f.MaxMessageBytes[i] = n
-		}
-		if text, ok := c[timestampBefore]; ok {
-			f.TimestampBefore[i] = bound(text)
-		}
-		if text, ok := c[timestampAfter]; ok {
-			f.TimestampAfter[i] = bound(text)
-		}
-		if text, ok := c[timestampEither]; ok {
-			f.TimestampBefore[i] = tighter(f.TimestampBefore[i], bound(text))
-			f.TimestampAfter[i] = tighter(f.TimestampAfter[i], bound(text))
-		}
-		if f.replicas[i] > 1 && c["min.insync.replicas"] == "1" {
-			f.Warnings = append(f.Warnings, fmt.Sprintf("topic %s has %d replicas but min.insync.replicas=1: a lost broker can lose committed records", name, f.replicas[i]))
-		}
-	}
-	return nil
-}
-
-const resourceTopic = 2
-
-// The first two are there since Kafka 3.6, the third until 3.9.
-const (
-	timestampBefore = "message.timestamp.before.max.ms"
-	timestampAfter  = "message.timestamp.after.max.ms"
-	timestampEither = "message.timestamp.difference.max.ms"
-)
-
-// tighter returns the smaller of two bounds; 0 is not known.
-func tighter(a, b int64) int64 {
-	if a == 0 {
-		return b
-	}
-	return min(a, b)
-}
-
-// bound reads a timestamp bound of a topic; what is beyond a time.Duration is
-// none.
-func bound(text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n > int64(math.MaxInt64/time.Millisecond) {
-		return int64(math.MaxInt64 / time.Millisecond)
-	}
-	return n
-}
-
-// describe returns the topics' settings; nil for a topic whose settings we may
-// not see. A broker may not know a topic yet that another has just shown us.
-func (t *Topics) describe(ctx context.Context, cluster *wire.Cluster) ([schemas.NumTopics]map[string]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, spreadTimeout)
-	defer cancel()
-	wait := newBackoff(20*time.Millisecond, 500*time.Millisecond)
-	for {
-		configs, err := t.describeOnce(ctx, cluster)
-		if !errors.Is(err, kafka.UnknownTopicOrPartition) || pause(ctx, wait.NextBackOff()) != nil {
-			return configs, err
-		}
-	}
-}
-
-// spreadTimeout bounds the wait until every broker knows a new topic.
-const spreadTimeout = 10 * time.Second
-
-func (t *Topics) describeOnce(ctx context.Context, cluster *wire.Cluster) (configs [schemas.NumTopics]map[string]string, err error) {
-	req := &describeconfigs.Request{}
-	for _, s := range t.Specs {
-		req.Resources = append(req.Resources, describeconfigs.RequestResource{
-			ResourceType: resourceTopic, ResourceName: s.Name,
-			ConfigNames: []string{"cleanup.policy", "max.message.bytes", "min.insync.replicas", timestampBefore, timestampAfter, timestampEither},
-		})
-	}
-	var res protocol.Message
-	if res, err = cluster.ExchangeAny(ctx, req); err != nil {
-		return configs, fmt.Errorf("asking for the topics' settings: %w", err)
-	}
-	for _, r := range res.(*describeconfigs.Response).Resources {
-		switch kafka.Error(r.ErrorCode) {
-		case codeNone:
-		case kafka.TopicAuthorizationFailed:
-			continue
-		default:
-			return configs, fmt.Errorf("asking for the settings of topic %s: %w", r.ResourceName, kafka.Error(r.ErrorCode))
-		}
-		for i := range t.Specs {
-			if t.Specs[i].Name != r.ResourceName {
-				continue
-			}
-			configs[i] = map[string]string{}
-			for _, e := range r.ConfigEntries {
-				configs[i][e.ConfigName] = e.ConfigValue
-			}
-		}
-	}
-	return configs, nil
-}
-
-func (t *Topics) createCommand(topic schemas.Topic) string {
-	s := t.Specs[topic]
-	cmd := fmt.Sprintf("kafka-topics.sh --bootstrap-server … --create --topic %s --partitions %d --replication-factor %d", s.Name, s.Partitions, t.ReplicationFactor)
-	for k, v := range t.settings(topic) {
-		cmd += " --config " + k + "=" + v
-	}
-	return cmd
+	return missing, denied
 }

@@ -93,7 +93,7 @@ func TestEnsureRefusesWhatCannotServe(t *testing.T) {
 		"events that are compacted":              {topic: schemas.Events, partitions: 2, configs: map[string]string{"cleanup.policy": "compact"}, want: []string{"--add-config cleanup.policy=delete"}},
 		"dead letters that are compacted":        {topic: schemas.DeadLetter, partitions: 2, configs: map[string]string{"cleanup.policy": "compact,delete"}, want: []string{"--add-config cleanup.policy=delete"}},
 		"too few partitions":                     {topic: schemas.Offsets, partitions: 2, configs: map[string]string{"cleanup.policy": "compact"}, want: []string{"2 partitions", "fewer than the 3"}},
-		"more replicas than brokers":             {topic: schemas.Events, partitions: 2, change: func(ts *Topics) { ts.ReplicationFactor = 4 }, want: []string{"replication factor 4", "brokers (3)"}},
+		"more replicas than brokers":             {topic: schemas.Events, partitions: 2, change: func(ts *Topics) { ts.ReplicationFactor = 4 }, want: []string{"replication factor 4", "3 brokers"}},
 		"missing and not to be created":          {topic: schemas.Events, partitions: 2, change: func(ts *Topics) { ts.Create = false }, want: []string{"--create", "--partitions", "--replication-factor 3"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -35,6 +36,9 @@ type identity struct {
 	epoch      int16
 }
 
+// transactionalID is that of a group's shard.
+func transactionalID(group string, shard int32) string { return fmt.Sprintf("%s-%d", group, shard) }
+
 // partition names a partition of a real topic.
 type partition struct {
 	topic string
@@ -57,8 +61,7 @@ type transactor struct {
 	identity    identity
 	coordinator int32 // -1 = not known
 	sequences   map[partition]int32
-	// ends is up to where a partition was read that nothing was written to yet.
-	ends map[partition]int64
+	landing     *landing // nil: wherever batches land is right
 }
 
 // init takes the transactional id over: it fences every earlier producer, ends
@@ -71,7 +74,7 @@ func (t *transactor) init(ctx context.Context) error {
 		code, err := t.initOnce(ctx)
 		switch {
 		case err == nil && code == codeNone:
-			t.sequences, t.ends = map[partition]int32{}, nil
+			t.sequences, t.landing = map[partition]int32{}, nil
 			return nil
 		case err == nil && !notYet(code):
 			return fmt.Errorf("taking over transactional id %s: %w", t.id, t.refusal(code, ""))
@@ -150,9 +153,8 @@ func (t *transactor) begin(ctx context.Context, partitions iter.Seq[partition]) 
 }
 
 // finish writes batches in the transaction that is open, and commits it. nil
-// means that it is committed; any error means that the outcome is unknown or
-// no, and that the identity is spent. The context must end before the
-// transaction times out.
+// means that it is committed; see outcomeOf for any error, after which the
+// identity is spent. The context must end before the transaction times out.
 func (t *transactor) finish(ctx context.Context, batches map[partition][]recordBatch) error {
 	if err := t.produce(ctx, batches); err != nil {
 		return fmt.Errorf("producing: %w", err)
@@ -246,10 +248,10 @@ func (t *transactor) produce(ctx context.Context, batches map[partition][]record
 		}
 	}
 	for round := 0; ; round++ {
-		pending := map[partition][]byte{}
+		pending := map[partition]recordBatch{}
 		for p, bs := range batches {
 			if round < len(bs) {
-				pending[p] = bs[round].bytes
+				pending[p] = bs[round]
 			}
 		}
 		if len(pending) == 0 {
@@ -263,7 +265,7 @@ func (t *transactor) produce(ctx context.Context, batches map[partition][]record
 
 // produceRound writes one batch to each partition of pending, and again the
 // same bytes where the leader has moved.
-func (t *transactor) produceRound(ctx context.Context, pending map[partition][]byte) error {
+func (t *transactor) produceRound(ctx context.Context, pending map[partition]recordBatch) error {
 	wait := newBackoff(5*time.Millisecond, 250*time.Millisecond)
 	for {
 		nodes, err := t.byLeader(ctx, pending)
@@ -287,7 +289,7 @@ func (t *transactor) produceRound(ctx context.Context, pending map[partition][]b
 	}
 }
 
-func (t *transactor) byLeader(ctx context.Context, pending map[partition][]byte) (map[int32][]partition, error) {
+func (t *transactor) byLeader(ctx context.Context, pending map[partition]recordBatch) (map[int32][]partition, error) {
 	nodes := map[int32][]partition{}
 	for p := range pending {
 		node, err := t.cluster.Leader(ctx, p.topic, p.index)
@@ -302,7 +304,7 @@ func (t *transactor) byLeader(ctx context.Context, pending map[partition][]byte)
 // produceOnce sends one request to each leader and takes out of pending what
 // was written. An error is anything but a definite yes or a definite "send it
 // again".
-func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partition, pending map[partition][]byte) error {
+func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partition, pending map[partition]recordBatch) error {
 	requests := make([]*wire.Produce, 0, len(nodes))
 	var g errgroup.Group // one leader's failure leaves the others their time
 	for node, parts := range nodes {
@@ -328,10 +330,13 @@ func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partitio
 			switch {
 			case r.ErrorCode == codeNone || r.ErrorCode == codeDuplicateSequence:
 				p := partition{r.Topic, r.Partition}
-				if err := t.landed(ctx, p, r.BaseOffset); err != nil {
+				if err := t.landed(ctx, p, r.BaseOffset, pending[p].count); err != nil {
 					return err
 				}
 				delete(pending, p)
+			case r.ErrorCode == codeMessageTooLarge:
+				p := partition{r.Topic, r.Partition}
+				return fmt.Errorf("%s/%d: %w", r.Topic, r.Partition, &oversizeError{p, pending[p]})
 			case !moved(r.ErrorCode):
 				return fmt.Errorf("%s/%d: %w", r.Topic, r.Partition, t.refusal(r.ErrorCode, r.Topic))
 			}
@@ -340,7 +345,7 @@ func (t *transactor) produceOnce(ctx context.Context, nodes map[int32][]partitio
 	return nil
 }
 
-func (t *transactor) produceRequest(parts []partition, pending map[partition][]byte) *wire.Produce {
+func (t *transactor) produceRequest(parts []partition, pending map[partition]recordBatch) *wire.Produce {
 	req := &wire.Produce{TransactionalID: t.id, TimeoutMS: produceTimeoutMS, MaxVersion: 12}
 	if t.protocol == V1 {
 		req.MaxVersion = 8
@@ -356,7 +361,7 @@ func (t *transactor) produceRequest(parts []partition, pending map[partition][]b
 			req.Topics = append(req.Topics, wire.ProduceTopic{Name: p.topic})
 		}
 		last := &req.Topics[len(req.Topics)-1]
-		last.Partitions = append(last.Partitions, wire.ProducePartition{Index: p.index, Records: pending[p]})
+		last.Partitions = append(last.Partitions, wire.ProducePartition{Index: p.index, Records: pending[p].bytes})
 	}
 	return req
 }
@@ -371,41 +376,68 @@ const produceTimeoutMS = 5000
 // An error leaves the outcome to be found out by reading.
 func (t *transactor) commit(ctx context.Context) error {
 	wait := newBackoff(time.Millisecond, 50*time.Millisecond)
+	maybe := false // a coordinator that went may have written the commit down
+	undone := func(err error) error {
+		if maybe {
+			return asUnknown(err)
+		}
+		return err
+	}
 	for {
-		req, err := t.endOnce(ctx)
+		req := t.endTxn()
+		node, err := t.findCoordinator(ctx)
+		if err != nil {
+			err = errNotAsked{err}
+		} else if err = t.cluster.Do(ctx, node, req); err == nil {
+			err = kafkaError(req.ErrorCode)
+		} else if !unsent(err) {
+			return asUnknown(err)
+		}
 		switch {
-		case err == nil && req.ErrorCode == codeNone:
-			if t.protocol == V2 {
-				t.identity = identity{req.NextID, req.NextEpoch}
-				clear(t.sequences)
-			}
+		case err == nil:
+			t.ended(req)
 			return nil
+		case req.ErrorCode == codeConcurrentTransactions:
+		case t.protocol == V2 && notYet(req.ErrorCode):
+			maybe, t.coordinator = true, -1
 		case unsent(err):
 			t.coordinator = -1
-		case err != nil:
-			return err
-		case req.ErrorCode == codeConcurrentTransactions:
-			err = kafkaError(req.ErrorCode)
-		case t.protocol == V2 && notYet(req.ErrorCode):
-			t.coordinator = -1
-			err = kafkaError(req.ErrorCode)
+		case req.ErrorCode == codeNone: // not sent, and it never will be
+			return undone(err)
 		default:
-			return t.refusal(req.ErrorCode, "")
+			return undone(t.unended(req.ErrorCode))
 		}
 		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
-			return fmt.Errorf("%w (last: %w)", pauseErr, err)
+			return undone(fmt.Errorf("%w (last: %w)", pauseErr, err))
 		}
 	}
 }
 
-func (t *transactor) endOnce(ctx context.Context) (*wire.EndTxn, error) {
+func (t *transactor) endTxn() *wire.EndTxn {
 	req := &wire.EndTxn{TransactionalID: t.id, ProducerID: t.identity.producerID, ProducerEpoch: t.identity.epoch, Commit: true, Version: 3}
 	if t.protocol == V2 {
 		req.Version = 5
 	}
-	node, err := t.findCoordinator(ctx)
-	if err != nil {
-		return nil, errNotAsked{err}
+	return req
+}
+
+// ended notes a commit.
+func (t *transactor) ended(req *wire.EndTxn) {
+	if t.protocol == V2 {
+		t.identity = identity{req.NextID, req.NextEpoch}
+		clear(t.sequences)
 	}
-	return req, t.cluster.Do(ctx, node, req)
+	if t.landing != nil {
+		t.landing.committed()
+	}
+}
+
+// unended is the error of an EndTxn that was answered with code. That we are
+// fenced, or may not, is said before anything is done.
+func (t *transactor) unended(code int16) error {
+	err := t.refusal(code, "")
+	if errors.Is(err, ErrFenced) || lasting(err) {
+		return err
+	}
+	return asUnknown(err)
 }

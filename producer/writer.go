@@ -19,7 +19,7 @@ type writer struct {
 	topics         [schemas.NumTopics]string
 	codec          compress.Compression
 	commitInterval time.Duration
-	limits         [schemas.NumTopics]atomic.Int64 // max.message.bytes
+	limits         [schemas.NumTopics]sizeLimit
 	// How far a record's timestamp may lie behind and ahead of the broker's
 	// clock, in ms; 0 = not known.
 	before, after [schemas.NumTopics]atomic.Int64
@@ -65,17 +65,6 @@ func (w *writer) dated(r *schemas.Record, now time.Time) *schemas.Record {
 	return &c
 }
 
-// defaultLimit is Kafka's default for max.message.bytes.
-const defaultLimit = 1048588
-
-// limit returns the largest batch a topic takes, in bytes.
-func (w *writer) limit(t schemas.Topic) int {
-	if n := w.limits[t].Load(); n > 0 {
-		return int(n)
-	}
-	return defaultLimit
-}
-
 // group sorts records by partition, in their order.
 func (w *writer) group(ctx context.Context, shard int32, records []*schemas.Record) (map[partition]*group, error) {
 	var partitions [schemas.NumTopics]int32
@@ -113,7 +102,7 @@ type group struct {
 func (w *writer) encode(groups map[partition]*group) (map[partition][]recordBatch, error) {
 	batches := make(map[partition][]recordBatch, len(groups))
 	for p, g := range groups {
-		bs, err := encodeBatches(g.records, w.codec, w.limit(g.topic))
+		bs, err := encodeBatches(g.records, w.codec, w.limits[g.topic].bounds(w.codec))
 		if err != nil {
 			return nil, fmt.Errorf("%s/%d: %w", p.topic, p.index, err)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // Schemas holds the JSON Schemas (draft 2020-12) of what travels on the
-// topics: event, headers, offset, minute and status, each as
+// topics: event, headers, offset, minute, owner and status, each as
 // "<name>.schema.json".
 //
 //go:embed *.schema.json
@@ -23,7 +23,7 @@ var ErrVersion = errors.New("unknown format version")
 
 // checkVersion reads only the version, so that a later format whose other
 // fields have changed is still told from a damaged value.
-func checkVersion(value []byte, known int) error {
+func checkVersion(value []byte, known int) error { //nolint:unparam // each format has a version of its own, all of them 1 so far
 	var head struct {
 		Version json.RawMessage `json:"version"`
 	}

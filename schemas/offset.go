@@ -253,9 +253,12 @@ func MinuteKey(connector string, minute time.Time) []byte {
 }
 
 // ParseOffsetsKey takes a key of the offsets topic apart. For a minute's key
-// isMinute is true and minute its start, in UTC. A key of neither form is an
-// error.
+// isMinute is true and minute its start, in UTC. OwnerKey is returned as it is,
+// in the place of a connector's name. A key of no known form is an error.
 func ParseOffsetsKey(key []byte) (connector string, minute time.Time, isMinute bool, err error) {
+	if string(key) == OwnerKey {
+		return OwnerKey, time.Time{}, false, nil
+	}
 	name := key
 	if i := slices.Index(key, '/'); i >= 0 {
 		name, isMinute = key[:i], true

@@ -286,7 +286,7 @@ func TestOffsetsKeys(t *testing.T) {
 		t.Errorf("ParseOffsetsKey(a.b_c-d) = %s, %v, %v, %v", name, minute, isMinute, err)
 	}
 	for _, key := range []string{
-		"", "/", "Acme", ".acme", "acme/", "acme/2026-11-22T7:05Z", "acme/2026-11-22T07:05", "acme/2026-11-22T07:05:00Z",
+		"", "/", "Acme", ".acme", "_acme", "_owner/", "_owner/2026-11-22T07:05Z", "acme/", "acme/2026-11-22T7:05Z", "acme/2026-11-22T07:05", "acme/2026-11-22T07:05:00Z",
 		"acme/2026-02-30T07:05Z", "acme/2026-11-22T07:05Z/", "/2026-11-22T07:05Z", "a b/2026-11-22T07:05Z",
 		"a234567890123456789012345678901234567890123456789012345678901234",
 	} {

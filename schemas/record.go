@@ -68,6 +68,10 @@ type Batch struct {
 	// batch is known to be committed. It is never called for a batch whose
 	// outcome is not a definite yes. It must not block.
 	Done func()
+	// Release, if not nil, is called once, when nobody holds the batch any more
+	// who took it: after Done, or when it will never be written. It must not
+	// block.
+	Release func()
 }
 
 // Size is the number of bytes of all keys, values and headers in b.

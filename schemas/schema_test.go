@@ -72,7 +72,7 @@ func TestSchemasAreDraft202012(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"event", "headers", "minute", "offset", "status"} {
+	for _, name := range []string{"event", "headers", "minute", "offset", "owner", "status"} {
 		s, ok := all[name]
 		if !ok {
 			t.Errorf("schema %s is not embedded", name)
@@ -95,6 +95,8 @@ func TestSchemasRefuse(t *testing.T) {
 		{"offset with a local time", "offset", offsetJSON, "through", "2026-11-22T07:05:11+02:00"},
 		{"minute with other base64", "minute", minuteJSON, "ids", "rAIB_gAE"},
 		{"minute with a negative count", "minute", minuteJSON, "count", -1},
+		{"owner without a group", "owner", ownerJSON, "group", nil},
+		{"owner of no partition", "owner", ownerJSON, "partitions", 0},
 		{"status of an unknown state", "status", statusJSON, "state", "FINE"},
 		{"status without an instance", "status", statusJSON, "instance", nil},
 		{"event with an id as text", "event", eventJSON, "id", "1"},

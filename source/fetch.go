@@ -44,14 +44,20 @@ func (f *fetch) abandon() {
 	}
 }
 
-// ask makes one call, for which the budget was asked before. The error is an
-// *APIError or that of ctx.
+// ask makes one call, for which the budget was asked before, once there is
+// memory for its answer. The error is an *APIError or that of ctx.
 func (p *Poller) ask(ctx context.Context, q Query) (Page, error) {
+	h, err := p.pages.ask(ctx, q)
+	if err != nil {
+		return Page{}, err
+	}
 	page, err := p.Client.Page(ctx, q)
 	if err == nil {
+		p.pages.came(h, &page)
 		p.budget.Observe(page.RateLimit)
 		return page, nil
 	}
+	p.pages.free(h)
 	if ctx.Err() != nil {
 		return Page{}, ctx.Err()
 	}

@@ -23,6 +23,8 @@ type Poller struct {
 	Encoder *schemas.Encoder
 	// Budget is shared by all connectors of one account; nil = one of its own.
 	Budget *Budget
+	// Memory is shared by all pollers of the process; nil = without bounds.
+	Memory Memory
 	// Metrics are shared by all pollers; nil = none.
 	Metrics *Metrics
 	// Log gets state changes at info and warn, and details at debug.
@@ -41,6 +43,7 @@ type Poller struct {
 	size    *pageSize
 	// configured is the PageSize that size was made for.
 	configured int
+	pages      pages
 	clock      clock
 	// born is when a connector without an offset was first polled: "now" as
 	// its start, however long the API is down after that.
@@ -71,6 +74,8 @@ func (p *Poller) Run(ctx context.Context, st State, sink Sink) error {
 	}
 	p.resume(st)
 	s := newSession(p, set, st, sink)
+	p.pages.memory = p.Memory
+	defer p.pages.close()
 	err := s.loop(ctx)
 	if sinkErr, ok := errors.AsType[*sinkError](err); ok {
 		return sinkErr.err

@@ -57,6 +57,8 @@ type Page struct {
 	// RateLimit is what the answer said of the account's budget; zero Limit if
 	// it said nothing.
 	RateLimit RateLimit
+
+	held Hold // the memory that it takes; nil = without bounds
 }
 
 // Len is the number of elements of the answer, malformed ones included.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/console"
+	"onelogin-kafka/internal/memory"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/embedded"
@@ -149,7 +151,7 @@ type instance struct {
 func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg, Files: files()})
+	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg, Files: files(), Memory: boundMemory(cfg)})
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -158,6 +160,16 @@ func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
 		return nil, err
 	}
 	return &instance{svc: svc, web: web}, nil
+}
+
+// boundMemory has the process stay within what the configuration or its container
+// says, and returns that in bytes.
+func boundMemory(cfg *config.Config) int64 {
+	size := memory.Size(int64(cfg.Memory), os.DirFS("/"))
+	if _, set := os.LookupEnv("GOMEMLIMIT"); !set || cfg.Memory != 0 {
+		debug.SetMemoryLimit(memory.GoLimit(size))
+	}
+	return size
 }
 
 // run serves until ctx ends.

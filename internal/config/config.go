@@ -6,6 +6,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"onelogin-kafka/schemas"
@@ -33,8 +34,11 @@ type Config struct {
 	CommitInterval time.Duration `yaml:"commit_interval"`
 	// Compression is none, gzip, snappy, lz4 or zstd.
 	Compression string `yaml:"compression"`
-	HTTP        HTTP   `yaml:"http"`
-	Log         Log    `yaml:"log"`
+	// Memory is what the process should stay within, 64 MiB to 1 TiB; 0 = auto: the
+	// container's limit, or 512 MiB.
+	Memory Size `yaml:"memory" config:"auto"`
+	HTTP   HTTP `yaml:"http"`
+	Log    Log  `yaml:"log"`
 	// Connectors are those that can be polled: of the file, then of
 	// ConnectorsDir in the order of their file names, then the last good
 	// versions of those that are set aside.
@@ -115,6 +119,23 @@ type SASL struct {
 	ClientID     string `yaml:"client_id"`
 	ClientSecret Secret `yaml:"client_secret"`
 	Scope        string `yaml:"scope"`
+	// Audience and TokenParameters are sent with the request for a token.
+	Audience        string            `yaml:"audience"`
+	TokenParameters map[string]string `yaml:"token_parameters"`
+	// Extensions are sent to the brokers with each token.
+	Extensions map[string]string `yaml:"extensions"`
+}
+
+// Parameters are what is sent with the request for a token besides the grant.
+func (s *SASL) Parameters() map[string]string {
+	all := maps.Clone(s.TokenParameters)
+	if s.Audience != "" {
+		if all == nil {
+			all = map[string]string{}
+		}
+		all["audience"] = s.Audience
+	}
+	return all
 }
 
 // Topics are the names and shapes of the topics.

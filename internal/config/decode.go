@@ -79,6 +79,8 @@ func (d *decoder) value(node *yaml.Node, at place, v reflect.Value) {
 		d.value(node, at, v.Elem())
 	case kind == reflect.Slice:
 		d.list(node, at, v)
+	case kind == reflect.Map:
+		d.table(node, at, v)
 	case kind == reflect.Struct && v.Type() != reflect.TypeFor[StartFrom]():
 		d.mapping(node, at, v)
 	default:
@@ -335,6 +337,13 @@ func (d *decoder) scalar(node *yaml.Node, at place, v reflect.Value) {
 			return
 		}
 		*target = t
+	case *Size:
+		size, err := parseSize(text)
+		if err != nil {
+			at.problem("%s %v", at.quote(""), err)
+			return
+		}
+		*target = size
 	case *schemas.KeyStrategy:
 		k, err := schemas.ParseKeyStrategy(text)
 		if err != nil {

@@ -136,10 +136,12 @@ log: {level: info, format: auto}`), func(*config.Config, string) {}},
 			cfg.Kafka.TLS = &config.TLS{}
 			cfg.Kafka.SASL = &config.SASL{Mechanism: config.MechanismOAuthBearer, Token: config.NewSecretFile(filepath.Join(dir, "secret"))}
 		}},
-		{"sasl with a token endpoint", change{"9092]}", "9092], tls: {}, sasl: {mechanism: OAUTHBEARER, token_url: 'http://127.0.0.1:1/token/', client_id: i, client_secret: env:SECRET, scope: a b}}"}, func(cfg *config.Config, _ string) {
+		{"sasl with a token endpoint", change{"9092]}", "9092], tls: {}, sasl: {mechanism: OAUTHBEARER, token_url: 'http://127.0.0.1:1/token/', client_id: i, client_secret: env:SECRET, scope: a b, audience: 'https://kafka', token_parameters: {resource: r}, extensions: {logicalCluster: lkc-1, identityPoolId: pool-1}}}"}, func(cfg *config.Config, _ string) {
 			cfg.Kafka.TLS = &config.TLS{}
 			cfg.Kafka.SASL = &config.SASL{
 				Mechanism: config.MechanismOAuthBearer, TokenURL: "http://127.0.0.1:1/token/", ClientID: "i", ClientSecret: config.NewSecret(canary), Scope: "a b",
+				Audience: "https://kafka", TokenParameters: map[string]string{"resource": "r"},
+				Extensions: map[string]string{"logicalCluster": "lkc-1", "identityPoolId": "pool-1"},
 			}
 		}},
 		{"timeouts", change{"9092]}", "9092], timeouts: {connect: 100ms, request: 5m}}"}, func(cfg *config.Config, _ string) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -49,6 +50,9 @@ func (l *loader) validate(cfg *Config, root place) {
 	oneOf(root.sub("value"), cfg.Value, ValueVerbatim, ValueCompact)
 	within(root.sub("commit_interval"), cfg.CommitInterval, 0, 10*time.Second, "0 to 10s")
 	oneOf(root.sub("compression"), cfg.Compression, "none", "gzip", "snappy", "lz4", "zstd")
+	if memory := root.sub("memory"); cfg.Memory != 0 {
+		within(memory, cfg.Memory, 64<<20, 1<<40, "auto, or 64MiB to 1024GiB")
+	}
 	l.http(&cfg.HTTP, root.sub("http"))
 	oneOf(root.sub("log.level"), cfg.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf(root.sub("log.format"), cfg.Log.Format, "auto", "console", "json")
@@ -140,7 +144,7 @@ func (l *loader) sasl(s *SASL, overTLS bool, at place) {
 		l.oauth(s, at)
 		return
 	}
-	for _, key := range []string{"token", "token_file", "token_url", "client_id", "client_secret", "client_secret_file", "scope"} {
+	for _, key := range []string{"token", "token_file", "token_url", "client_id", "client_secret", "client_secret_file", "scope", "audience", "token_parameters", "extensions"} {
 		if at.sub(key).given() {
 			at.sub(key).problem("is for OAUTHBEARER only; remove it or set mechanism: OAUTHBEARER")
 		}
@@ -160,6 +164,7 @@ func (l *loader) oauth(s *SASL, at place) {
 			at.sub(key).problem("is for PLAIN and SCRAM only; remove it: with OAUTHBEARER the token says who we are")
 		}
 	}
+	extensions(s.Extensions, at.sub("extensions"))
 	token, endpoint := at.sub("token"), at.sub("token_url")
 	switch {
 	case s.Token.IsSet() && s.TokenURL != "":
@@ -169,7 +174,7 @@ func (l *loader) oauth(s *SASL, at place) {
 	case s.Token.IsSet():
 		l.secret(s.Token, true, token)
 		l.fits(s.Token, token, bearerKind, "; a bearer token has letters, digits and -._~+/= only")
-		for _, key := range []string{"client_id", "client_secret", "client_secret_file", "scope"} {
+		for _, key := range []string{"client_id", "client_secret", "client_secret_file", "scope", "audience", "token_parameters"} {
 			if at.sub(key).given() {
 				at.sub(key).problem("goes with token_url only; remove it, or give token_url instead of a token")
 			}
@@ -187,10 +192,46 @@ func (l *loader) tokenEndpoint(s *SASL, at place) {
 		id.problem("is missing; give the client id that the token endpoint knows us by")
 	}
 	l.secret(s.ClientSecret, true, at.sub("client_secret"))
+	parameters(s, at)
 	if scope := at.sub("scope"); !scopeText.MatchString(s.Scope) {
 		scope.problem("%s is no scope; write words with one space between them", scope.quote(s.Scope))
 	}
 }
+
+// extensions reports what cannot be sent to the brokers with a token (RFC 7628,
+// section 3.1).
+func extensions(table map[string]string, at place) {
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		switch here := at.sub(key); {
+		case key == "auth":
+			here.problem("is the token's own; remove it")
+		case !extensionKey.MatchString(key):
+			here.problem("is no name of an extension; use letters only, e.g. logicalCluster")
+		case !printable.MatchString(table[key]):
+			here.problem("has a value that cannot be sent; use 1 to 1,000 printable ASCII characters")
+		}
+	}
+}
+
+// parameters reports what cannot be sent with the request for a token.
+func parameters(s *SASL, at place) {
+	if audience := at.sub("audience"); s.Audience != "" && !printable.MatchString(s.Audience) {
+		audience.problem("%s is no audience; use 1 to 1,000 printable ASCII characters", audience.quote(s.Audience))
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.TokenParameters)) {
+		switch here := at.sub("token_parameters").sub(key); {
+		case slices.Contains([]string{"grant_type", "scope", "audience", "client_id", "client_secret"}, key):
+			here.problem("has a key of its own, or is sent in another way; remove it here")
+		case !printable.MatchString(s.TokenParameters[key]):
+			here.problem("has a value that cannot be sent; use 1 to 1,000 printable ASCII characters")
+		}
+	}
+}
+
+var (
+	extensionKey = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
+	printable    = regexp.MustCompile(`^[ -~]{1,1000}$`)
+)
 
 // scopeText is a scope of RFC 6749, section 3.3, or nothing.
 var scopeText = regexp.MustCompile(`^([!#-\[\]-~]+( [!#-\[\]-~]+)*)?$`)

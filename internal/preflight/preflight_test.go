@@ -124,6 +124,19 @@ func TestKafka(t *testing.T) {
 			})
 		}
 	}
+	own := func(o schemas.Owner) func(*kfake.Cluster) {
+		return func(c *kfake.Cluster) {
+			client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			r := &kgo.Record{Topic: "offsets", Key: []byte(schemas.OwnerKey), Value: o.Marshal()}
+			if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	cases := map[string]struct {
 		topics map[string]string
 		change func(k *Kafka)
@@ -134,9 +147,21 @@ func TestKafka(t *testing.T) {
 		"all there":         {topics: whole, says: "may write transactions and read positions"},
 		"none there":        {says: "would be created: events (2 partitions, replication factor 1), dead (2"},
 		"some there":        {topics: map[string]string{"offsets": "compact", "events": "delete"}, says: "would be created: dead (2"},
-		"one of some unfit": {topics: map[string]string{"offsets": "delete"}, failed: "topics", says: "topic offsets has cleanup.policy=delete, not compact"},
+		"one of some unfit": {topics: map[string]string{"offsets": "delete"}, failed: "topics", says: "topic offsets has cleanup.policy=delete, which would forget positions"},
 		"events compacted":  {topics: map[string]string{"events": "compact"}, failed: "topics", says: "--topic events --add-config cleanup.policy=delete"},
 		"one of all unfit":  {topics: map[string]string{"events": "delete", "dead": "delete", "offsets": "delete", "status": "compact"}, failed: "topics", says: "cleanup.policy=delete"},
+		"one of some refused": {topics: map[string]string{"events": "delete"}, fault: deny(kmsg.CreateTopics, func(req kmsg.Request, res kmsg.Response) {
+			for _, rt := range req.(*kmsg.CreateTopicsRequest).Topics {
+				ct := kmsg.NewCreateTopicsResponseTopic()
+				if ct.Topic = rt.Topic; rt.Topic != "status" {
+					ct.ErrorCode = 29
+				}
+				res.(*kmsg.CreateTopicsResponse).Topics = append([]kmsg.CreateTopicsResponseTopic{ct}, res.(*kmsg.CreateTopicsResponse).Topics...)
+			}
+		}), failed: "topics", says: "creating topic dead: it is not allowed to us; create it with: kafka-topics.sh --bootstrap-server … --create --topic dead "},
+		"another's": {topics: whole, fault: own(schemas.Owner{Group: "blue", Partitions: 2}), failed: "owner",
+			says: `topic offsets belongs to group "blue", and this deployment is group "g"`},
+		"grown":             {topics: whole, fault: own(schemas.Owner{Group: "g", Partitions: 1}), failed: "owner", says: "topic offsets had 1 partitions and has 2"},
 		"not to be created": {change: func(k *Kafka) { k.Topics.Create = false }, failed: "topics", says: "topics.create is false"},
 		"too many replicas": {change: func(k *Kafka) { k.Topics.ReplicationFactor = 3 }, failed: "topics", says: "replication factor 3, but 1 brokers"},
 		"too few partitions": {topics: whole, change: func(k *Kafka) { k.Topics.Specs[schemas.Offsets].Partitions = 9 }, failed: "topics",
@@ -151,7 +176,7 @@ func TestKafka(t *testing.T) {
 			res.(*kmsg.AddPartitionsToTxnResponse).Topics = []kmsg.AddPartitionsToTxnResponseTopic{{
 				Topic: topic, Partitions: []kmsg.AddPartitionsToTxnResponseTopicPartition{{ErrorCode: 29}},
 			}}
-		}), failed: "rights", says: "Allow Read, Write and Describe on the topics"},
+		}), failed: "rights", says: "Allow Write on the topics, and Read on the offsets topic"},
 		"no right to read": {topics: whole, fault: deny(kmsg.Fetch, func(req kmsg.Request, res kmsg.Response) {
 			topic := req.(*kmsg.FetchRequest).Topics[0].Topic
 			res.(*kmsg.FetchResponse).Topics = []kmsg.FetchResponseTopic{{

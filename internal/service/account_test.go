@@ -21,10 +21,16 @@ import (
 type acknowledging struct{}
 
 func (acknowledging) Offer(ctx context.Context, b *schemas.Batch) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if b.Done != nil {
 		b.Done()
 	}
-	return ctx.Err()
+	if b.Release != nil {
+		b.Release()
+	}
+	return nil
 }
 
 // pollers runs connectors of a service without Kafka.

@@ -171,6 +171,7 @@ func (s *Service) assemble(cc config.Connector, client client) *connector {
 		},
 		Client:    &accountClient{s, c},
 		Encoder:   &schemas.Encoder{Tenant: cc.Name, Domain: cc.Domain, Key: s.settings.key, Compact: s.settings.compact, Types: s.types},
+		Memory:    s.memory,
 		Metrics:   s.metrics,
 		Log:       s.opts.Log,
 		AccountID: client.AccountID,

@@ -4,6 +4,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/memory"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
@@ -32,6 +34,9 @@ type Options struct {
 	// Files is how many this process may have open at once, sockets included; 0 =
 	// not known.
 	Files uint64
+	// Memory is what the process should stay within, in bytes; 0 = as much as
+	// without a container.
+	Memory int64
 }
 
 // Service is one instance: its connectors and its part of the shards.
@@ -41,6 +46,7 @@ type Service struct {
 	cluster  *wire.Cluster
 	types    *schemas.Types
 	metrics  *source.Metrics
+	memory   *memory.Budget
 	http     http.RoundTripper
 	settings settings
 
@@ -76,6 +82,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		cluster: cluster,
 		types:   schemas.NewTypes(),
 		metrics: source.NewMetrics(opts.Registry),
+		memory:  memory.NewBudget(memory.ForPages(cmp.Or(opts.Memory, memory.DefaultSize))),
 		http:    opts.HTTP,
 		settings: settings{
 			instance: cfg.Instance, key: cfg.Key, compact: cfg.Value == config.ValueCompact,
@@ -118,6 +125,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 	}
 	s.Apply(cfg)
 	opts.Registry.MustRegister(newCollector(s))
+	s.memory.Register(opts.Registry)
 	return s, nil
 }
 
@@ -154,9 +162,9 @@ func Cluster(cfg *config.Config) (*wire.Cluster, error) {
 	}
 	if k := cfg.Kafka.SASL; k != nil {
 		sec.Mechanism, sec.Username, sec.Password = k.Mechanism, k.Username, k.Password.Reveal
-		sec.Tokens = producer.FileToken(k.Token.Reveal)
+		sec.Tokens, sec.Extensions = producer.FileToken(k.Token.Reveal), k.Extensions
 		if k.TokenURL != "" {
-			sec.Tokens = &producer.EndpointToken{URL: k.TokenURL, ClientID: k.ClientID, Secret: k.ClientSecret.Reveal, Scope: k.Scope, UserAgent: build.UserAgent()}
+			sec.Tokens = &producer.EndpointToken{URL: k.TokenURL, ClientID: k.ClientID, Secret: k.ClientSecret.Reveal, Scope: k.Scope, Parameters: k.Parameters(), UserAgent: build.UserAgent()}
 		}
 		wc.SASL = sec.SASL
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -35,6 +37,7 @@ type Auditor struct {
 	logs       map[logID]*log
 	connectors map[string]*connector
 	typeNames  map[string]string
+	owners     map[int32]string // by partition of the offsets topic: the group it belongs to
 	findings   findings
 	counts     Counts
 }
@@ -117,6 +120,7 @@ type positionRecord struct {
 	tombstone bool
 	ids       []int64
 	position  position
+	owner     string // the group that the partition belongs to, if that is what it says
 	problems  []problem
 	unusable  bool
 }
@@ -132,7 +136,7 @@ func New(rules Rules) *Auditor {
 	}
 	a := &Auditor{
 		rules: rules, logs: map[logID]*log{}, connectors: map[string]*connector{},
-		typeNames: map[string]string{}, findings: findings{},
+		typeNames: map[string]string{}, findings: findings{}, owners: map[int32]string{},
 	}
 	for _, c := range rules.Canaries {
 		if c != "" {
@@ -297,6 +301,9 @@ func (a *Auditor) commitPositions(t *transaction) {
 		for _, p := range r.problems {
 			a.findings.add(r.connector, p)
 		}
+		if r.owner != "" {
+			a.owners[t.log.id.partition] = r.owner
+		}
 		if r.unusable {
 			continue
 		}
@@ -374,6 +381,14 @@ func (a *Auditor) readPosition(e *Entry) positionRecord {
 		r.problems = append(r.problems, problem{rule, name, fmt.Sprintf("offsets/%d at %d: %s", e.Partition, e.Offset, detail)})
 		r.unusable = true
 	}
+	if string(e.Key) == ownerKey {
+		r.unusable = true // of no connector
+		var err error
+		if r.owner, err = a.owner(e); err != nil {
+			flaw("A5", "owner", err.Error())
+		}
+		return r
+	}
 	var err error
 	r.connector, r.minute, r.isMinute, err = splitKey(e.Key)
 	if err != nil {
@@ -401,6 +416,27 @@ func (a *Auditor) readPosition(e *Entry) positionRecord {
 		}
 	}
 	return r
+}
+
+// owner judges the record that says whose the offsets topic is.
+func (a *Auditor) owner(e *Entry) (group string, err error) {
+	group, partitions, err := parseOwner(e.Value)
+	if err != nil {
+		return "", err
+	}
+	if n := a.partitions[Offsets]; n > 0 && partitions != n {
+		return "", fmt.Errorf("the owner's record says %d partitions, there are %d", partitions, n)
+	}
+	return group, nil
+}
+
+// oneOwner judges the owners at the end: an operator may hand the topic over,
+// but all of it.
+func (a *Auditor) oneOwner() {
+	groups := slices.Compact(slices.Sorted(maps.Values(a.owners)))
+	if len(groups) > 1 {
+		a.findings.add("", problem{"A5", "owner", fmt.Sprintf("the offsets topic's partitions belong to %q", groups)})
+	}
 }
 
 func sum(value []byte) Sum {

@@ -9,7 +9,8 @@
 //	A2  a position never goes back
 //	A3  after each commit the position covers exactly the records before it
 //	A4  key, partition, timestamp and headers of an event follow from its value
-//	A5  minute records are well-formed, in their minute, and leave with the window
+//	A5  minute records are well-formed, in their minute, and leave with the window;
+//	    all partitions name one owner and as many partitions as there are
 //	A6  what complete_through promises is in the topic when it promises it
 //	A7  a record is visible if, and only if, its transaction was committed
 //	A8  no secret is in any key, value or header

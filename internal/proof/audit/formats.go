@@ -204,6 +204,29 @@ func parsePosition(value []byte) (position, error) {
 	return p, nil
 }
 
+// ownerKey is the key of the record that says whose the offsets topic is.
+const ownerKey = "_owner"
+
+// parseOwner reads such a record.
+func parseOwner(value []byte) (group string, partitions int32, err error) {
+	var w struct {
+		Version    int     `json:"version"`
+		Group      *string `json:"group"`
+		Partitions *int32  `json:"partitions"`
+		Since      *string `json:"since"`
+	}
+	if err := json.Unmarshal(value, &w); err != nil {
+		return "", 0, fmt.Errorf("owner's record is not as agreed: %w", err)
+	}
+	if w.Version != 1 {
+		return "", 0, fmt.Errorf("owner's record has version %d, want 1", w.Version)
+	}
+	if w.Group == nil || *w.Group == "" || w.Partitions == nil || w.Since == nil {
+		return "", 0, errors.New("owner's record lacks a field")
+	}
+	return *w.Group, *w.Partitions, nil
+}
+
 // splitKey takes a key of the offsets topic apart. minute is in minutes since
 // 1970.
 func splitKey(key []byte) (connector string, minute int64, isMinute bool, err error) {

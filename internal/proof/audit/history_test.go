@@ -261,8 +261,8 @@ func rightPlan(key string) *plan {
 		p.txns = append(p.txns, &txn{producer: producer, abort: abort, records: slices.Concat(records...)})
 	}
 	const s, m = time.Second, time.Minute
-	add("1", false, acme.page(0, s, 2*s))
-	add("2", false, other.page(0, s))
+	add("1", false, []*record{owner(acmeName)}, acme.page(0, s, 2*s))
+	add("2", false, []*record{owner(otherName)}, other.page(0, s))
 	add("1", false, acme.page(30*s, 70*s), beta.page(5*s, 6*s, 61*s))
 	lost := acme.clone()
 	add("1", true, lost.page(80*s, 2*m))
@@ -281,6 +281,14 @@ func rightPlan(key string) *plan {
 	add("2", true, other.page(30*m))
 	p.truth[otherName] = p.truth[otherName][:len(p.truth[otherName])-1]
 	return p
+}
+
+// owner is the record that says whose the offsets topic is, on the partition of
+// a connector.
+func owner(connector string) *record {
+	partition := partitionOf([]byte(connector), testPartitions)
+	value := fmt.Appendf(nil, `{"version":1,"group":"onelogin-kafka","partitions":%d,"since":%q}`, testPartitions, start.Format(time.RFC3339))
+	return &record{topic: testOffsets, key: ownerKey, value: value, at: start, partition: &partition}
 }
 
 // cluster is an in-process broker with the topics.

@@ -83,6 +83,9 @@ func (a *Auditor) Settle(cut Cut) {
 			a.settleRest(c)
 		}
 	}
+	if cut.Quiet {
+		a.oneOwner()
+	}
 }
 
 // settleRest judges what no position of a quiet history covers, and what could

@@ -191,6 +191,18 @@ var mutations = []struct {
 		_, r := p.of(t, testOffsets, "acme/", 0)
 		r.edit(t, "version", plus(1))
 	}},
+	{"partitions of two owners", "A5", "owner", "", func(t *testing.T, p *plan) {
+		_, r := p.of(t, testOffsets, ownerKey, 1)
+		r.edit(t, "group", func(any) any { return "another" })
+	}},
+	{"owner counts other partitions", "A5", "owner", "", func(t *testing.T, p *plan) {
+		_, r := p.of(t, testOffsets, ownerKey, 0)
+		r.edit(t, "partitions", plus(1))
+	}},
+	{"owner deleted", "A5", "owner", "", func(t *testing.T, p *plan) {
+		_, r := p.of(t, testOffsets, ownerKey, 0)
+		r.value = nil
+	}},
 	{"minute not deleted when it left", "A5", "minute-kept", "", func(t *testing.T, p *plan) {
 		for _, r := range slices.Clone(p.txns[7].records) {
 			if r.topic == testOffsets && r.value == nil {

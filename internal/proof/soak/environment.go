@@ -54,8 +54,10 @@ type World struct {
 	dir    string
 	binary string
 	clocks bool // the instances' clocks can be set
-	Sim    *simulator.Server
-	simURL string
+	// version, if not nil, is the binary that an instance is started from.
+	version func(name string) string
+	Sim     *simulator.Server
+	simURL  string
 
 	mu        sync.Mutex
 	instances map[string]*Instance
@@ -192,7 +194,11 @@ connectors_dir: %s
 func (w *World) Start(name string) *Instance {
 	w.tb.Helper()
 	in := &Instance{Name: name, log: &tailBuffer{}, web: make(chan string, 1)}
-	in.cmd = exec.Command(w.binary, "run", "--config", w.writeConfig(name))
+	bin := w.binary
+	if w.version != nil {
+		bin = w.version(name)
+	}
+	in.cmd = exec.Command(bin, "run", "--config", w.writeConfig(name))
 	in.cmd.Stderr = &logSink{in: in}
 	if w.clocks {
 		in.cmd.Env = append(in.cmd.Environ(), clockVariable+"="+w.path(name+".clock"))

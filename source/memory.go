@@ -1,0 +1,119 @@
+package source
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// Memory is what all pollers of a process hold pages in. It is taken before a
+// page is asked for, and given back when what came of it is committed, or nothing
+// did.
+type Memory interface {
+	// Reserve waits until so many bytes are free, and takes them.
+	Reserve(ctx context.Context, bytes int64) (Hold, error)
+}
+
+// Hold is memory that was taken.
+type Hold interface {
+	// Resize makes it that of what has come. It does not wait: the next who asks
+	// does.
+	Resize(bytes int64)
+	// Release gives it back. It may be called more than once.
+	Release()
+}
+
+const (
+	// leastPage is what a page is reckoned at least, in bytes: an answer without
+	// an event takes something too.
+	leastPage = 4 << 10
+	// openPages bounds the pages that a session has in hand at a time: those on
+	// their way, and the one that is made into a batch.
+	openPages = 4
+)
+
+// pages are the pages of one session that are not with the sink. Whatever
+// becomes of a page, its memory is given back with the session's end at the
+// latest.
+type pages struct {
+	memory Memory // nil = without bounds
+
+	mu       sync.Mutex
+	expected int64 // bytes of a further page: those of the last
+	open     []Hold
+}
+
+// ask waits for the memory of a page. The first of a poll mostly has little that
+// is new, and may come slowly: it is reckoned as one without events.
+func (p *pages) ask(ctx context.Context, q Query) (Hold, error) {
+	if p.memory == nil {
+		return nil, nil
+	}
+	h, err := p.memory.Reserve(ctx, p.expect(q.Cursor != ""))
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = append(p.open, h)
+	return h, nil
+}
+
+// expect is what to reckon the next page. What was dropped on its way gives back
+// what it had.
+func (p *pages) expect(further bool) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.open) >= openPages {
+		p.open[0].Release()
+		p.open = p.open[1:]
+	}
+	if !further {
+		return leastPage
+	}
+	return max(p.expected, leastPage)
+}
+
+// came has h hold the page that has come.
+func (p *pages) came(h Hold, page *Page) {
+	if h == nil {
+		return
+	}
+	n := int64(leastPage)
+	for i := range page.Events {
+		n += int64(len(page.Events[i].Raw))
+	}
+	for i := range page.Malformed {
+		n += int64(len(page.Malformed[i].Raw))
+	}
+	h.Resize(n)
+	page.held = h
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expected = n
+}
+
+// hand leaves it to the sink to give a page's memory back.
+func (p *pages) hand(h Hold) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = slices.DeleteFunc(p.open, func(o Hold) bool { return o == h })
+}
+
+// free gives a page's memory back.
+func (p *pages) free(h Hold) {
+	if h != nil {
+		p.hand(h)
+		h.Release()
+	}
+}
+
+// close gives back what is left.
+func (p *pages) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.open {
+		h.Release()
+	}
+	p.open = nil
+}
