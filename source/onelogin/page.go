@@ -1,6 +1,7 @@
 package onelogin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -231,7 +232,8 @@ func decodePage(body []byte) (source.Page, fault, error) {
 	r.body = body
 	env, err := readEnvelope(body, r.data)
 	if err != nil {
-		if r.torn {
+		// An answer that is cut off is none of its elements' doing.
+		if cut, ok := errors.AsType[syntaxError](err); ok && r.torn && (cut.at < cut.length || bytes.HasSuffix(bytes.TrimSpace(body), []byte("}"))) {
 			err = fmt.Errorf("%w: %w", ErrUnparted, err)
 		}
 		return source.Page{}, fault{}, err

@@ -108,7 +108,9 @@ func TestNarrowOnlyWhereASmallerPageTells(t *testing.T) {
 		"trailing garbage":                {replyJSON(200, body(lastPage, event(1))+"x"), false},
 		"no data":                         {replyJSON(200, `{}`), false},
 		"500":                             {replyJSON(500, `{}`), false},
-		"cut in an element":               {replyJSON(200, `{"data":[{"id":7,`), true},
+		"cut in an element":               {replyJSON(200, `{"data":[{"id":7,`), false},
+		"cut in a text":                   {replyJSON(200, `{"data":[{"id":7,"x":"a`), false},
+		"an element that does not end":    {replyJSON(200, body(lastPage, `{"id":7,"x":[1`, event(8))), true},
 		"too large":                       {replyJSON(200, body(lastPage, strings.Repeat(" ", 2048))), true},
 	} {
 		api := newAPI(t)

@@ -42,7 +42,6 @@ func TestTransportsTellNoSecret(t *testing.T) {
 		"a slow dial":             {&net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}, source.Unreachable, "dial tcp: " + errHeaderSlow.Error()},
 		"a header":                {fmt.Errorf("net/http: invalid header field value %q", bodyCanary), source.Unreachable, errNotHTTP.Error()},
 		"a wrapped encoding":      {fmt.Errorf("%s: %w", bodyCanary, errEncoding), source.Unreadable, errEncoding.Error()},
-		"a wrapped content type":  {fmt.Errorf("%s: %w", bodyCanary, errContentType), source.Unreadable, errContentType.Error()},
 		"a certificate":           {fmt.Errorf("%s: %w", bodyCanary, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}), source.Unreachable, ""},
 		"an alert":                {&net.OpError{Op: "remote error", Err: tls.AlertError(42)}, source.Unreachable, "remote error: tls: bad certificate"},
 		"somebody else's context": {fmt.Errorf("%s: %w", bodyCanary, context.Canceled), source.Unreachable, errNotHTTP.Error()},
