@@ -32,7 +32,7 @@ type feedPages struct {
 
 func (p *feedPages) serve(ctx context.Context, s *Session) {
 	p.sessions.Add(1)
-	name := feedName(s.Shard)
+	name := feedName(s.Shard, s.Shards)
 	done := make(chan struct{}, 1)
 	for ctx.Err() == nil {
 		b := &schemas.Batch{Connector: name, Events: p.records, Done: func() { p.committed.Add(1); done <- struct{}{} }}

@@ -195,7 +195,7 @@ func TestEveryBatchIsLetGoOf(t *testing.T) {
 	g.abandon()
 	g = testGatherer(t, 0)
 	g.shard.txn = &transactor{landing: &landing{part: g.known.part}}
-	g.inFlight = []*offer{offerOf("committed")}
+	g.flying, g.inFlight = &parcel{}, []*offer{offerOf("committed")}
 	if err := g.finish(nil); err != nil {
 		t.Fatal(err)
 	}
