@@ -108,14 +108,14 @@ func TestOnlyDoubtMakesTransactionsSmaller(t *testing.T) {
 func TestOutcomeOfATransaction(t *testing.T) {
 	for _, c := range []struct {
 		err  error
-		want outcome
+		want Outcome
 	}{
-		{nil, committed},
-		{fmt.Errorf("producing: %w", kafka.MessageSizeTooLarge), refused},
-		{fmt.Errorf("producing: %w", context.DeadlineExceeded), refused},
-		{fmt.Errorf("committing: %w", ErrFenced), fenced},
-		{fmt.Errorf("committing: %w", asUnknown(io.EOF)), unknown},
-		{fmt.Errorf("committing: %w", asUnknown(ErrFenced)), unknown},
+		{nil, Committed},
+		{fmt.Errorf("producing: %w", kafka.MessageSizeTooLarge), Refused},
+		{fmt.Errorf("producing: %w", context.DeadlineExceeded), Refused},
+		{fmt.Errorf("committing: %w", ErrFenced), Fenced},
+		{fmt.Errorf("committing: %w", asUnknown(io.EOF)), Unknown},
+		{fmt.Errorf("committing: %w", asUnknown(ErrFenced)), Unknown},
 	} {
 		if got := outcomeOf(c.err); got != c.want {
 			t.Errorf("%v: got %v, want %v", c.err, got, c.want)

@@ -104,8 +104,8 @@ func batchesOf(t testing.TB, limit int, values ...string) []recordBatch {
 	return b
 }
 
-// committedValues reads a partition with the reader under test.
-func committedValues(t testing.TB, cluster *wire.Cluster, p partition) []string {
+// committed reads a partition with the reader under test.
+func committed(t testing.TB, cluster *wire.Cluster, p partition) []string {
 	t.Helper()
 	var values []string
 	log := CommittedLog{Cluster: cluster, Topic: p.topic, Partition: p.index}

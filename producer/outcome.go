@@ -7,26 +7,27 @@ import (
 	"os"
 )
 
-// outcome is what became of a transaction. Whatever it is, the session that
-// wrote it goes on only after committed.
-type outcome uint8
+// Outcome is what became of a transaction. A session goes on only after
+// Committed.
+type Outcome uint8
 
+// The outcomes.
 const (
-	// committed: every reader sees it.
-	committed outcome = iota
-	// refused: nobody ever sees it, for the reason of the error. Nothing was sent
+	// Committed: every reader sees it.
+	Committed Outcome = iota
+	// Refused: nobody ever sees it, for the reason of the error. Nothing was sent
 	// that could commit it.
-	refused
-	// fenced: the same, and our identity is another's.
-	fenced
-	// unknown: it may be committed or not; the offsets tell.
-	unknown
+	Refused
+	// Fenced: the same, and our identity is another's.
+	Fenced
+	// Unknown: it may be committed or not; the offsets tell.
+	Unknown
 )
 
 var outcomes = [...]string{"committed", "refused", "fenced", "unknown"}
 
 // String returns the outcome as it appears in metrics.
-func (o outcome) String() string { return outcomes[o] }
+func (o Outcome) String() string { return outcomes[o] }
 
 // errUnknown is wrapped by the error of a commit that was sent and not answered,
 // or answered with anything but a definite yes or no.
@@ -35,16 +36,16 @@ var errUnknown = errors.New("the outcome is unknown")
 func asUnknown(err error) error { return fmt.Errorf("%w: %w", errUnknown, err) }
 
 // outcomeOf returns what became of a transaction that ended with err.
-func outcomeOf(err error) outcome {
+func outcomeOf(err error) Outcome {
 	switch {
 	case err == nil:
-		return committed
+		return Committed
 	case errors.Is(err, errUnknown):
-		return unknown
+		return Unknown
 	case errors.Is(err, ErrFenced):
-		return fenced
+		return Fenced
 	}
-	return refused
+	return Refused
 }
 
 // late tells whether err says that time ran out.

@@ -74,9 +74,9 @@ func unpacked(batch []byte) int {
 	return size
 }
 
-// pages is a source of one connector that offers a page again until it is taken,
+// pageFeed is a source of one connector that offers a page again until it is taken,
 // and then the next.
-type pages struct {
+type pageFeed struct {
 	name      string
 	records   int
 	size      int // of a value; it compresses well
@@ -84,7 +84,7 @@ type pages struct {
 	waiting   atomic.Pointer[error] // why it waits
 }
 
-func (p *pages) serve(ctx context.Context, s *Session) {
+func (p *pageFeed) serve(ctx context.Context, s *Session) {
 	state, err := s.State(ctx, p.name)
 	if err != nil {
 		return
@@ -121,7 +121,7 @@ func (p *pages) serve(ctx context.Context, s *Session) {
 
 // once fails the test if a value is in the events topic twice, or one of a page
 // that was committed is missing.
-func (p *pages) once(t *testing.T, brokers []string, topics Topics) {
+func (p *pageFeed) once(t *testing.T, brokers []string, topics Topics) {
 	t.Helper()
 	n := 0
 	seen := map[string]bool{}
@@ -145,8 +145,8 @@ func (p *pages) once(t *testing.T, brokers []string, topics Topics) {
 func TestBatchesThatAreTooLargeOnceUnpacked(t *testing.T) {
 	broker, topics := fakeBroker(t), testTopics(t, 1, 1)
 	refusals := unpacking(broker, topics.Specs[schemas.Events].Name, 100_000)
-	page := &pages{name: "page", records: 1000, size: 1200}
-	huge := &pages{name: "huge", records: 1, size: 150_000}
+	page := &pageFeed{name: "page", records: 1000, size: 1200}
+	huge := &pageFeed{name: "huge", records: 1, size: 150_000}
 	in := start(t, broker.ListenAddrs(), topics, named(t, "group"), func(ctx context.Context, s *Session) {
 		done := make(chan struct{})
 		go func() { defer close(done); huge.serve(ctx, s) }()
@@ -174,7 +174,7 @@ func TestATopicThatKafkaKeepsUncompressed(t *testing.T) {
 	k := kafkatest.Shared(t, kafkas[V1])
 	topics := testTopics(t, 1, 1)
 	createTopic(t, k.Brokers(), topics.Specs[schemas.Events].Name, 2, map[string]string{"compression.type": "uncompressed"})
-	page := &pages{name: "page", records: 1000, size: 1200}
+	page := &pageFeed{name: "page", records: 1000, size: 1200}
 	in := start(t, k.Brokers(), topics, named(t, "group"), page.serve)
 	waitFor(t, "pages", func() bool { return page.committed.Load() >= 5 })
 	for _, s := range in.Shards() {

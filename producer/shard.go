@@ -87,7 +87,7 @@ const mostHalved = 4
 // doubted notes that a session ended with err. Being fenced says nothing of the
 // size of a transaction, and neither does a refusal that came in time.
 func (s *shard) doubted(err error) {
-	if outcomeOf(err) == unknown || late(err) {
+	if outcomeOf(err) == Unknown || late(err) {
 		s.halved = min(s.halved+1, mostHalved)
 	}
 }

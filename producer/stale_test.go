@@ -89,7 +89,7 @@ func TestEveryBatchLandsBehindTheLast(t *testing.T) {
 		if err := write(other); err != nil {
 			t.Fatal(err)
 		}
-		if err := write(owner); !errors.Is(err, ErrStale) || outcomeOf(err) != refused {
+		if err := write(owner); !errors.Is(err, ErrStale) || outcomeOf(err) != Refused {
 			t.Errorf("after another's record: got %v, want ErrStale", err)
 		}
 	})
@@ -161,7 +161,7 @@ func TestFirstBatchLandsElsewhere(t *testing.T) {
 					}
 				}
 				err = owner.write(ctx, map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "after")})
-				if !errors.Is(err, step.want) || outcomeOf(err) != map[bool]outcome{true: committed, false: refused}[step.want == nil] {
+				if !errors.Is(err, step.want) || outcomeOf(err) != map[bool]Outcome{true: Committed, false: Refused}[step.want == nil] {
 					t.Fatalf("got %v, want %v", err, step.want)
 				}
 			})

@@ -92,7 +92,7 @@ func TestCommitIsVisibleAsAWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, part := range parts {
-			if diff := cmp.Diff(numbers(0, 20), committedValues(t, cluster, part)); diff != "" {
+			if diff := cmp.Diff(numbers(0, 20), committed(t, cluster, part)); diff != "" {
 				t.Errorf("%v after the commit (-want +got):\n%s", part, diff)
 			}
 		}
@@ -157,7 +157,7 @@ func TestFencing(t *testing.T) {
 				if err := step(ctx, old, late); !errors.Is(err, ErrFenced) {
 					t.Errorf("the fenced producer, again: got %v, want ErrFenced", err)
 				}
-				if diff := cmp.Diff([]string{"before", "owner's"}, committedValues(t, cluster, part)); diff != "" {
+				if diff := cmp.Diff([]string{"before", "owner's"}, committed(t, cluster, part)); diff != "" {
 					t.Errorf("committed (-want +got):\n%s", diff)
 				}
 				if diff := cmp.Diff([]string{"before", "owner's"}, values(independent(t, k.Brokers(), topic)[0])); diff != "" {
@@ -215,7 +215,7 @@ func TestManyTransactions(t *testing.T) {
 		}
 		got := independent(t, k.Brokers(), topic)
 		for part := range int32(parts) {
-			if diff := cmp.Diff(want[part], committedValues(t, cluster, partition{topic, part})); diff != "" {
+			if diff := cmp.Diff(want[part], committed(t, cluster, partition{topic, part})); diff != "" {
 				t.Errorf("partition %d (-want +got):\n%s", part, diff)
 			}
 			if diff := cmp.Diff(want[part], values(got[part])); diff != "" {
@@ -256,7 +256,7 @@ func TestABatchSentAgainIsWrittenOnce(t *testing.T) {
 		if err := txn.commit(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(numbers(0, 40), committedValues(t, cluster, part)); diff != "" {
+		if diff := cmp.Diff(numbers(0, 40), committed(t, cluster, part)); diff != "" {
 			t.Errorf("committed (-want +got):\n%s", diff)
 		}
 	})
@@ -282,7 +282,7 @@ func TestTransactionTimeout(t *testing.T) {
 		if err := txn.produce(ctx, batches); err != nil {
 			t.Fatal(err)
 		}
-		if got := committedValues(t, cluster, part); len(got) != 0 { // waits for the end of the transaction
+		if got := committed(t, cluster, part); len(got) != 0 { // waits for the end of the transaction
 			t.Errorf("committed: got %q, want nothing", got)
 		}
 		if err := txn.commit(ctx); !errors.Is(err, ErrFenced) {
@@ -294,7 +294,7 @@ func TestTransactionTimeout(t *testing.T) {
 		if err := txn.write(ctx, map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "after")}); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{"after"}, committedValues(t, cluster, part)); diff != "" {
+		if diff := cmp.Diff([]string{"after"}, committed(t, cluster, part)); diff != "" {
 			t.Errorf("committed (-want +got):\n%s", diff)
 		}
 	})
@@ -337,7 +337,7 @@ func TestARecordOverMaxMessageBytes(t *testing.T) {
 		if err := writeRecords(ctx, in.writer, txn, []*schemas.Record{&big}); !errors.Is(err, kafka.MessageSizeTooLarge) {
 			t.Errorf("written under an old limit: got %v, want the broker's MESSAGE_TOO_LARGE", err)
 		}
-		if got := len(slices.Concat(committedValues(t, cluster, partition{topics.Specs[schemas.Events].Name, 0}), committedValues(t, cluster, partition{topics.Specs[schemas.Events].Name, 1}))); got != 1 {
+		if got := len(slices.Concat(committed(t, cluster, partition{topics.Specs[schemas.Events].Name, 0}), committed(t, cluster, partition{topics.Specs[schemas.Events].Name, 1}))); got != 1 {
 			t.Errorf("committed: got %d records, want 1", got)
 		}
 	})

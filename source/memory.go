@@ -27,6 +27,8 @@ const (
 	// leastPage is what a page is reckoned at least, in bytes: an answer without
 	// an event takes something too.
 	leastPage = 4 << 10
+	// firstPage is what the first page of a poll is reckoned.
+	firstPage = 16 << 10
 	// openPages bounds the pages that a session has in hand at a time: those on
 	// their way, and the one that is made into a batch.
 	openPages = 4
@@ -44,7 +46,7 @@ type pages struct {
 }
 
 // ask waits for the memory of a page. The first of a poll mostly has little that
-// is new, and may come slowly: it is reckoned as one without events.
+// is new, and may not come for long: it is reckoned low.
 func (p *pages) ask(ctx context.Context, q Query) (Hold, error) {
 	if p.memory == nil {
 		return nil, nil
@@ -69,7 +71,7 @@ func (p *pages) expect(further bool) int64 {
 		p.open = p.open[1:]
 	}
 	if !further {
-		return leastPage
+		return firstPage
 	}
 	return max(p.expected, leastPage)
 }

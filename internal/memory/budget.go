@@ -40,11 +40,15 @@ func NewBudget(bytes int64) *Budget {
 
 // Reserve implements source.Memory. Those who wait are served in the order of
 // asking, so that nobody starves; whoever asks for more than there is gets it all
-// to himself. The error is ctx's.
+// to himself. While more is held than there is, since what came was larger than
+// it was reckoned, all wait. The error is ctx's.
 func (b *Budget) Reserve(ctx context.Context, bytes int64) (source.Hold, error) {
 	p := &b.large
 	if bytes <= smallRequest {
 		p = &b.small
+		if err := b.large.solvent(ctx); err != nil {
+			return nil, fmt.Errorf("waiting for memory: %w", err)
+		}
 	}
 	n := min(max(bytes, 0), p.size)
 	if err := p.acquire(ctx, n); err != nil {
@@ -122,8 +126,9 @@ type pool struct {
 	size int64
 
 	mu    sync.Mutex
-	taken int64     // can be more than size, by take
-	queue list.List // of *waiter
+	taken int64         // can be more than size, by take
+	queue list.List     // of *waiter
+	debt  chan struct{} // closed when taken is no longer more than size; nil while it is not
 }
 
 type waiter struct {
@@ -158,11 +163,30 @@ func (p *pool) acquire(ctx context.Context, n int64) error {
 	return ctx.Err()
 }
 
+// solvent waits while more is taken than there is.
+func (p *pool) solvent(ctx context.Context) error {
+	p.mu.Lock()
+	debt := p.debt
+	p.mu.Unlock()
+	if debt == nil {
+		return nil
+	}
+	select {
+	case <-debt:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // take takes without waiting.
 func (p *pool) take(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taken += n
+	if p.taken > p.size && p.debt == nil {
+		p.debt = make(chan struct{})
+	}
 }
 
 func (p *pool) give(n int64) {
@@ -174,6 +198,10 @@ func (p *pool) give(n int64) {
 
 // serve lets those go on who come next and fit. The caller holds the lock.
 func (p *pool) serve() {
+	if p.debt != nil && p.taken <= p.size {
+		close(p.debt)
+		p.debt = nil
+	}
 	for e := p.queue.Front(); e != nil; e = p.queue.Front() {
 		w := e.Value.(*waiter)
 		if p.taken+w.bytes > p.size {

@@ -77,12 +77,24 @@ func TestBudgetOfWhatIsLarger(t *testing.T) {
 		if _, err := b.Reserve(ctx, mib); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("beside it: %v", err)
 		}
-		if small, err := b.Reserve(t.Context(), 1000); err != nil {
-			t.Errorf("a small one beside it: %v", err)
-		} else {
+		waits := make(chan struct{})
+		go func() {
+			defer close(waits)
+			small, err := b.Reserve(t.Context(), 1000)
+			if err != nil {
+				t.Errorf("a small one: %v", err)
+				return
+			}
 			small.Release()
+		}()
+		synctest.Wait()
+		select {
+		case <-waits:
+			t.Error("a small one did not wait though more is held than there is")
+		default:
 		}
 		h.Resize(mib)
+		<-waits
 		next, err := b.Reserve(t.Context(), 13*mib)
 		if err != nil {
 			t.Fatal(err)
