@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"onelogin-kafka/schemas"
@@ -302,7 +303,8 @@ func linkCursor(link string) string {
 	if err != nil {
 		return ""
 	}
-	return u.Query().Get("after_cursor")
+	// A plus that was not escaped reads as a space, which no cursor holds.
+	return strings.ReplaceAll(u.Query().Get("after_cursor"), " ", "+")
 }
 
 // pageReader gathers the elements of data.

@@ -191,6 +191,7 @@ func TestDecodePageWhole(t *testing.T) {
 		{name: "link, cursor number", body: body(`{"after_cursor":12,"next_link":"/x"}`, event(1)), unsaid: true},
 		{name: "link that is none", body: body(`{"next_link":"%zz?after_cursor=c4"}`, event(1)), unsaid: true},
 		{name: "cursor in the link alone", body: body(`{"after_cursor":null,"next_link":"https://evil.example/x?limit=5&after_cursor=c4%3D"}`, event(1)), next: "c4="},
+		{name: "cursor in the link alone, not escaped", body: body(`{"next_link":"/x?after_cursor=a+b/c="}`, event(1)), next: "a+b/c="},
 		{name: "another cursor in the link", body: body(`{"after_cursor":"c2","next_link":"/x?after_cursor=c4"}`, event(1)), next: "c2"},
 		{name: "malformed only counts as data", body: body(`{"after_cursor":"c3","next_link":"/x"}`, `null`), next: "c3"},
 		{name: "endless cursor", body: body(`{"next_link":"/x","after_cursor":"`+strings.Repeat("a", maxCursor+1)+`"}`, event(1)), err: errLongCursor},
