@@ -101,7 +101,7 @@ func committed(t *testing.T, b *Broker) [2][]string {
 			left++
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := wait.Within(t.Context(), time.Minute)
 	defer cancel()
 	for left > 0 {
 		f := c.PollFetches(ctx)

@@ -21,8 +21,6 @@ func TestSchedule(t *testing.T) {
 	conf.Tenants = append(conf.Tenants, many(r.Uint64(), 9, 3).Tenants[3:]...)
 	w := New(t, Plan{
 		Seed: s, Cluster: cluster, Brokers: proxy.Bootstrap(), Sim: conf, Settings: quick, Shards: 16,
-		// All brokers may be away for 16 s, and be slow to start on a busy machine.
-		Patience: 4 * time.Minute,
 	})
 	w.setFaults(0.001)
 	finish := w.Follow(t.Context())

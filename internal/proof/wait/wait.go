@@ -15,8 +15,12 @@ import (
 	"time"
 )
 
-// every is how often a wait looks whether it is over.
-const every = 20 * time.Millisecond
+const (
+	// lookAgain is how often a wait looks whether it is over.
+	lookAgain = 20 * time.Millisecond
+	// sampleEvery is how often a context looks at the machine: often enough for how that changes, and rarely enough for thousands.
+	sampleEvery = 500 * time.Millisecond
+)
 
 // Watch measures the machine's time from a moment on.
 type Watch struct {
@@ -49,7 +53,7 @@ func (w Watch) String() string {
 // Until waits until ok, and tells whether that came before so much of the machine's time had passed.
 func Until(bound time.Duration, ok func() bool) bool {
 	w := Begin()
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for !ok() {
 		if w.Passed() > bound {
@@ -76,11 +80,13 @@ func Within(parent context.Context, bound time.Duration) (context.Context, conte
 	w, done := Begin(), make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for w.Passed() <= bound {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for left := bound; left > 0; left = bound - w.Passed() {
+			// The machine's time never goes by faster than the clock.
+			timer.Reset(max(lookEvery, min(left, sampleEvery)))
 			select {
-			case <-tick.C:
+			case <-timer.C:
 			case <-ctx.Done():
 				return
 			}
