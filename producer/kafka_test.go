@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,23 @@ func onBoth(t *testing.T, do func(t *testing.T, p Protocol, k *kafkatest.Cluster
 func patient(t testing.TB) context.Context {
 	t.Helper()
 	return wait.Context(t, patience)
+}
+
+// inBackground runs an instance that is to end without an error, until stop is
+// called, the test ends or patience has run out.
+func inBackground(t testing.TB, in *Instance) (ctx context.Context, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(patient(t))
+	ended := make(chan error, 1)
+	go func() { ended <- in.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("ending: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return ctx, stop
 }
 
 func open(t testing.TB, brokers ...string) *wire.Cluster {

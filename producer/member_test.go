@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer/wire"
 )
 

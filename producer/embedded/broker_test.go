@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"testing"
 	"time"
 
 	"onelogin-kafka/internal/proof/audit"
@@ -40,8 +42,23 @@ func fact(e simulator.Event) audit.Fact {
 // what is to be borne: a test that waits says what for.
 const blind = time.Hour
 
-// Follow has the auditor read and judge the topics until the returned function is called with the machine's time allowed for all
-// to arrive. That function returns the last report. The auditor ends with the test, whatever becomes of it.
+// counting is an auditor whose work can be seen while it is at it.
+type counting struct {
+	*audit.Auditor
+	events atomic.Int64
+}
+
+// Add counts events. Positions come for ever, those of sweeps that find nothing.
+func (c *counting) Add(e audit.Entry) {
+	c.Auditor.Add(e)
+	if e.Kind == audit.Events && !e.Control {
+		c.events.Add(1)
+	}
+}
+
+// Follow has the auditor read and judge the topics until the returned function is called. That function returns the last report: when
+// all has arrived, or when no further event has for so much of the machine's time; of traffic that has ended there are only so many.
+// The auditor ends with the test, whatever becomes of it.
 func (w *World) Follow(ctx context.Context) func(bound time.Duration) *audit.Report {
 	w.tb.Helper()
 	reader, err := audit.NewReader(w.plan.Cluster.Brokers(), audit.Topics{
@@ -55,7 +72,8 @@ func (w *World) Follow(ctx context.Context) func(bound time.Duration) *audit.Rep
 	for _, t := range w.Sim.Tenants() {
 		canaries = append(canaries, t.ClientSecret)
 	}
-	auditor := audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, FollowedFrom: time.Now()})
+	auditor := &counting{Auditor: audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, FollowedFrom: time.Now()})}
+	w.judge(auditor.Report(nil, time.Time{}))
 	last, done := make(chan struct{}), make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
@@ -71,11 +89,14 @@ func (w *World) Follow(ctx context.Context) func(bound time.Duration) *audit.Rep
 	return func(bound time.Duration) *audit.Report {
 		w.tb.Helper()
 		close(last)
-		limit, stop := wait.Within(ctx, bound)
-		defer stop()
-		select {
-		case <-done:
-		case <-limit.Done(): // what is there by now is judged
+		for read := int64(-1); read != auditor.events.Load(); {
+			read = auditor.events.Load()
+			limit, stop := wait.Within(ctx, bound)
+			select {
+			case <-done:
+			case <-limit.Done():
+			}
+			stop()
 		}
 		cancel()
 		<-done
@@ -91,7 +112,7 @@ func (w *World) Follow(ctx context.Context) func(bound time.Duration) *audit.Rep
 }
 
 // follow judges until ctx ends; or, once last is closed, until all is there.
-func (w *World) follow(ctx context.Context, reader *audit.Reader, auditor *audit.Auditor, last <-chan struct{}) error {
+func (w *World) follow(ctx context.Context, reader *audit.Reader, auditor *counting, last <-chan struct{}) error {
 	var failed error
 	err := reader.Follow(ctx, auditor, 500*time.Millisecond, func(cut audit.Cut) bool {
 		select {
@@ -118,11 +139,22 @@ func (w *World) judge(r *audit.Report) {
 	w.judged = r
 }
 
-// Judged is the auditor's last report while it runs, nil before the first.
+// Judged is the auditor's last report while it runs: of what it has read so far, nothing at first.
 func (w *World) Judged() *audit.Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.judged
+}
+
+// judgement is what Judged returns. It fails the test if that is against us.
+func (w *World) judgement(t *testing.T) *audit.Report {
+	t.Helper()
+	r := w.Judged()
+	if !r.OK() {
+		w.dump()
+		t.Fatalf("while it ran:\n%s", r)
+	}
+	return r
 }
 
 // Blind is why the auditor has given up, nil while it reads on.

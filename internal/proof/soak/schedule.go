@@ -1,14 +1,11 @@
 package soak
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
-	"onelogin-kafka/internal/proof/audit"
 	"onelogin-kafka/internal/proof/faultproxy"
 	"onelogin-kafka/internal/proof/wait"
 )
@@ -265,50 +262,3 @@ func (s *Schedule) reconfigure() error {
 
 // AwaitProgress waits until every tenant has published something new.
 func (s *Schedule) AwaitProgress() error { return s.w.AwaitProgress(s.Resume) }
-
-// AwaitProgress waits until every tenant has published something new, for so much of the machine's time. What the auditor's next
-// report has may be from before the call: it is not new.
-func (w *World) AwaitProgress(bound time.Duration) error {
-	began, last := wait.Begin(), w.Judged()
-	var before map[string]int64
-	stuck := "the auditor"
-	got := func() bool {
-		if r := w.Judged(); before != nil {
-			stuck = w.stuck(before, r)
-		} else if r != last {
-			before = published(r)
-		}
-		return stuck == "" || w.Blind() != nil
-	}
-	if !wait.Until(bound, got) {
-		return fmt.Errorf("%w: %s, %s after healing", errStuck, stuck, began)
-	}
-	if err := w.Blind(); err != nil {
-		return fmt.Errorf("the auditor has given up: %w", err)
-	}
-	return nil
-}
-
-// errStuck says that something does not get on, though the machine gave it the time.
-var errStuck = errors.New("does not get on")
-
-// stuck names the tenants that have published no more than before.
-func (w *World) stuck(before map[string]int64, r *audit.Report) string {
-	now := published(r)
-	var names []string
-	for _, t := range w.Sim.Tenants() {
-		if now[t.Name] <= before[t.Name] {
-			names = append(names, t.Name)
-		}
-	}
-	return strings.Join(names, ", ")
-}
-
-// published is how many events of each tenant the auditor has seen.
-func published(r *audit.Report) map[string]int64 {
-	events := map[string]int64{}
-	for _, c := range r.Connectors {
-		events[c.Name] = c.Published
-	}
-	return events
-}

@@ -124,7 +124,7 @@ func TestKill(t *testing.T) {
 			w.setFaults(0.002)
 			finish := w.Follow(t.Context())
 			in := w.Start("one")
-			w.Await("the first events", 30*time.Second, func() bool { j := w.Judged(); return j != nil && j.Published() > 0 })
+			w.Await("the first events", 30*time.Second, func() bool { return w.judgement(t).Published() > 0 })
 			began := time.Now()
 			for range kills {
 				time.Sleep(time.Duration(200+r.IntN(2500)) * time.Millisecond)
@@ -133,12 +133,12 @@ func TestKill(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Duration(r.IntN(400)) * time.Millisecond)
-				before := w.Judged().Published()
 				in = w.Start("one")
-				w.Await("going on after a kill", 15*time.Second, func() bool { return w.Judged().Published() > before })
-				if j := w.Judged(); !j.OK() {
-					t.Fatalf("while it ran:\n%s", j)
+				if err := w.awaitNews(15*time.Second, w.ofAny()); err != nil {
+					w.dump()
+					t.Fatalf("going on after a kill: %v", err)
 				}
+				w.judgement(t)
 			}
 			took := time.Since(began)
 			hits := w.hits()
