@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -34,24 +35,37 @@ func (w *World) owners() map[string]string {
 // gaps measures how much of the machine's time each tenant goes without a
 // successful poll.
 type gaps struct {
+	stop    func()
 	mu      sync.Mutex
 	count   map[string]int64
 	last    map[string]wait.Watch
 	longest map[string]time.Duration
 }
 
-// watch samples the simulator's counts until stop is closed.
-func (g *gaps) watch(w *World, stop <-chan struct{}) {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			g.sample(w.polled())
-		case <-stop:
-			return
+// watchGaps samples the simulator's counts until the returned gaps are stopped,
+// or the test ends.
+func watchGaps(t *testing.T, w *World) *gaps {
+	t.Helper()
+	g := &gaps{count: map[string]int64{}, last: map[string]wait.Watch{}, longest: map[string]time.Duration{}}
+	g.sample(w.polled())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				g.sample(w.polled())
+			case <-ctx.Done():
+				return
+			}
 		}
-	}
+	}()
+	g.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(g.stop)
+	return g
 }
 
 func (g *gaps) sample(polled map[string]int64) {
@@ -91,11 +105,7 @@ func TestRebalanceDoesNotStopTheWork(t *testing.T) {
 	w.Await("all shards owned", 40*time.Second, served)
 	first := w.polled()
 	w.Await("every tenant polled", 20*time.Second, func() bool { return len(w.unpolled(first)) == 0 })
-	g := &gaps{count: map[string]int64{}, last: map[string]wait.Watch{}, longest: map[string]time.Duration{}}
-	g.sample(w.polled())
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() { defer close(done); g.watch(w, stop) }()
-
+	g := watchGaps(t, w)
 	unaffected, moved := 0, 0
 	var worst []time.Duration
 	step := func(what string, change func(), settled func() bool) {
@@ -126,8 +136,7 @@ func TestRebalanceDoesNotStopTheWork(t *testing.T) {
 			}
 		}, func() bool { return true })
 	}
-	close(stop)
-	<-done
+	g.stop()
 	if unaffected == 0 || moved == 0 {
 		t.Errorf("%d connectors stayed and %d moved: no data", unaffected, moved)
 	}

@@ -34,16 +34,12 @@ func Begin() Watch {
 	return Watch{began, passed}
 }
 
-// Passed is the machine's time that has passed since. It is exact to some 100 ms while anything waits by this package, and to what
+// Passed is the machine's time that has passed since. It is exact to some 200 ms while anything waits by this package, and to what
 // the machine is like at both ends otherwise.
 func (w Watch) Passed() time.Duration {
 	_, passed := machine.read()
 	return passed - w.passed
 }
-
-// Longest is the longest that so much of the machine's time has taken on the clock since: what took longer than that took longer
-// than d, whenever it was.
-func (w Watch) Longest(d time.Duration) time.Duration { return machine.longest(w.began, d) }
 
 // String says both times.
 func (w Watch) String() string {

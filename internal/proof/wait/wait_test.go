@@ -3,6 +3,7 @@ package wait
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -49,24 +50,16 @@ func TestMachineTime(t *testing.T) {
 	}
 }
 
-// The machine's load changes while somebody waits.
-func TestLongest(t *testing.T) {
+// The machine's load changes while somebody waits, and nobody looks for a while.
+func TestMachineTimeOfAChangingLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		share := 0.1
+		share := 0.5
 		m := told(&share)
-		m.watch(time.Minute) // before anybody measures
-		since, _ := m.read()
+		m.read()
+		time.Sleep(10 * time.Second)
 		share = 1
-		m.watch(20 * time.Second)
-		if got := m.longest(since, 5*time.Second); (got - 5*time.Second).Abs() > 2*noteEvery {
-			t.Errorf("on an idle machine 5 s took %v", got)
-		}
-		share = 0.25
-		m.watch(40 * time.Second)
-		share = 1
-		m.watch(20 * time.Second)
-		if got := m.longest(since, 5*time.Second); (got - 20*time.Second).Abs() > 2*noteEvery {
-			t.Errorf("on a machine that was busy for a while 5 s took %v, want 20 s", got)
+		if _, got := m.read(); got != 7500*time.Millisecond {
+			t.Errorf("%v passed, want the mean of what both ends say", got)
 		}
 	})
 }
@@ -116,19 +109,38 @@ func TestLook(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		return // nobody tells there
 	}
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				spin()
-			}
-		}
+	c := exec.Command("sh", "-c", "while :; do :; done")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
 	}()
-	For(t, "a task that runs", time.Minute, func() bool { return running() > 0 })
-	close(stop)
-	<-done
+	For(t, "a task that runs to be seen", time.Minute, func() bool { return running() > 0 })
+}
+
+func TestParseQueued(t *testing.T) {
+	if got, err := parseQueued("1077373037 965371238 261\n"); err != nil || got != (queued{1077373037, 965371238}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, text := range []string{"", "1", "a 2 3", "1 b 3"} {
+		if got, err := parseQueued(text); err == nil {
+			t.Errorf("%q: got %+v", text, got)
+		}
+	}
+}
+
+// The threads of this process are told of, where the kernel tells.
+func TestOwnShare(t *testing.T) {
+	var q queue
+	for range 3 {
+		if got := q.share(); got <= 0 || got > 1 {
+			t.Errorf("ran %v of the time it wanted", got)
+		}
+		spin()
+	}
+	if runtime.GOOS == "linux" && len(q.threads) == 0 {
+		t.Error("no thread was seen")
+	}
 }
