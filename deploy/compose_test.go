@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -22,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 )
 
 // compose is what the test needs of docker-compose.yml.
@@ -89,7 +89,7 @@ func TestComposeStack(t *testing.T) {
 		s.start(name)
 	}
 	tenants := []string{"acme", "globex", "initech"}
-	await(t, "tail to show events of every tenant", 2*time.Minute, func() bool {
+	wait.For(t, "tail to show events of every tenant", 2*time.Minute, func() bool {
 		text := s.processes["tail"].output.String()
 		return !slices.ContainsFunc(tenants, func(tenant string) bool { return !strings.Contains(text, tenant) })
 	})
@@ -98,7 +98,7 @@ func TestComposeStack(t *testing.T) {
 	s.processes["service"].kill()
 	shown := strings.Count(s.processes["tail"].output.String(), "\n")
 	s.start("service")
-	await(t, "tail to go on after the service was killed", time.Minute, func() bool {
+	wait.For(t, "tail to go on after the service was killed", time.Minute, func() bool {
 		return strings.Count(s.processes["tail"].output.String(), "\n") > shown+3
 	})
 }
@@ -248,7 +248,7 @@ func (s *stack) start(name string) {
 		}
 	})
 	s.processes[name] = p
-	await(s.t, name+" to be healthy", time.Minute, func() bool {
+	wait.For(s.t, name+" to be healthy", time.Minute, func() bool {
 		select {
 		case <-p.done:
 			s.t.Fatalf("%s has ended: %v", name, p.err)
@@ -263,7 +263,7 @@ func (s *stack) healthy(test []string) bool {
 	if len(test) == 0 {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Second)
+	ctx, cancel := wait.Within(s.t.Context(), 3*time.Second)
 	defer cancel()
 	args := make([]string, len(test)-1)
 	for i, a := range test[1:] {
@@ -332,15 +332,4 @@ func port(t *testing.T) string {
 	}
 	t.Fatal("no port is free")
 	return ""
-}
-
-func await(t *testing.T, what string, patience time.Duration, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited for %s: not within %s", what, patience)
-		}
-	}
 }

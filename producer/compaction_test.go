@@ -169,7 +169,7 @@ func TestStateOfAPartitionThatIsCleaned(t *testing.T) {
 		// Producers come and go: of each the last batch outlives its records.
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
-		i, late := 0, time.After(patience)
+		i, late := 0, patient(t).Done()
 		var txn *transactor
 		for data, control := 0, 0; data+control < 5; i++ { // v2 leaves batches of data, v1 markers
 			select {

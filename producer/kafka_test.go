@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )
@@ -22,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(kafkatest.Main(m)) }
 
-// patience bounds waits for what must happen.
+// patience bounds waits for what must happen, in the machine's time.
 const patience = 90 * time.Second
 
 // kafkas are the clusters by the transaction protocol they speak.
@@ -37,9 +39,24 @@ func onBoth(t *testing.T, do func(t *testing.T, p Protocol, k *kafkatest.Cluster
 
 func patient(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	return ctx
+	return wait.Context(t, patience)
+}
+
+// inBackground runs an instance that is to end without an error, until stop is
+// called, the test ends or patience has run out.
+func inBackground(t testing.TB, in *Instance) (ctx context.Context, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(patient(t))
+	ended := make(chan error, 1)
+	go func() { ended <- in.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("ending: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return ctx, stop
 }
 
 func open(t testing.TB, brokers ...string) *wire.Cluster {
@@ -185,15 +202,7 @@ func numbers(from, to int) []string {
 // long.
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(patience); !ok(); {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("waited %v for %s", patience, what)
-		}
-	}
+	wait.For(t, what, patience, ok)
 }
 
 // within are the bounds of a topic with that max.message.bytes.

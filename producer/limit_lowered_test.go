@@ -52,10 +52,12 @@ func TestALimitThatIsLoweredIsLearned(t *testing.T) {
 			}
 		},
 	}}
-	ctx, stop := context.WithCancel(patient(t))
-	ended := make(chan error, 1)
-	go func() { ended <- in.Run(ctx) }()
-	<-written
+	ctx, stop := inBackground(t, in)
+	select {
+	case <-written:
+	case <-ctx.Done():
+		t.Fatal("the record was not written")
+	}
 	adm := admin(t, k.Brokers())
 	limit := "20000"
 	res, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, topics.Specs[schemas.Events].Name)
@@ -69,7 +71,4 @@ func TestALimitThatIsLoweredIsLearned(t *testing.T) {
 		t.Error("the record was not refused when offered")
 	}
 	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("ending: %v", err)
-	}
 }

@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer/wire"
 )
 
@@ -98,7 +98,7 @@ func TestAMemberIDThatWasNeverWrittenDown(t *testing.T) {
 	m.assigned = func(_ int32, shards []int32) { assigned <- shards }
 	m.trouble = func(error) {}
 	ended := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := wait.Within(t.Context(), 20*time.Second)
 	defer cancel()
 	go func() { ended <- m.run(ctx) }()
 	var got [][]int32

@@ -3,13 +3,13 @@ package producer
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go/protocol"
 
 	"onelogin-kafka/internal/proof/faultproxy"
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer/wire"
 )
 
@@ -114,15 +114,15 @@ func TestKilledAndStartedAgain(t *testing.T) {
 	if err := proxy.Close(); err != nil {
 		t.Fatal(err)
 	}
-	killed := time.Now()
+	killed := wait.Begin()
 	again := run(t, group, "one", topics, wire.Config{Brokers: k.Brokers()}, f)
 	if diff := cmp.Diff(own, again.serves(testShards/2)); diff != "" {
 		t.Errorf("shards after the restart (-want +got):\n%s", diff)
 	}
-	took := time.Since(killed)
-	t.Logf("back after %v", took)
+	took := killed.Passed()
+	t.Logf("back after %v", killed)
 	if took > sessionTimeout {
-		t.Errorf("back after %v, want before the session's end at %v", took, sessionTimeout)
+		t.Errorf("back after %v of the machine's time, want before the session's end at %v", took, sessionTimeout)
 	}
 	f.progress(t, 2, allShards(testShards)...)
 	if got := joins.Seen(); got != 0 {
@@ -150,7 +150,7 @@ func TestTwoInstancesOfOneName(t *testing.T) {
 	second := run(t, group, "same", topics, direct, newer)
 	select {
 	case <-first.done:
-	case <-time.After(patience):
+	case <-patient(t).Done():
 		t.Fatal("the older instance goes on")
 	}
 	second.serves(testShards)
@@ -223,7 +223,7 @@ func TestStoppedWhileJoining(t *testing.T) {
 	two := run(t, group, "two", topics, proxied, f)
 	select {
 	case <-held.Hit():
-	case <-time.After(patience):
+	case <-patient(t).Done():
 		t.Fatal("no answer to a join was held back")
 	}
 	two.stop()

@@ -142,7 +142,7 @@ func (a *armed) resolve(t *testing.T, f *feed, shard int32) {
 	t.Helper()
 	select {
 	case <-a.Hit():
-	case <-time.After(patience):
+	case <-patient(t).Done():
 		t.Fatalf("the fault was not hit; %d requests were seen", a.Seen())
 	}
 	if a.kind == faultproxy.DelayAnswer || a.kind == faultproxy.DelayRequest {

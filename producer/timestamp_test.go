@@ -82,9 +82,7 @@ func writeOne(t *testing.T, k *kafkatest.Cluster, topics Topics, r schemas.Recor
 			<-ctx.Done()
 		},
 	}}
-	ctx, stop := context.WithCancel(patient(t))
-	ended := make(chan error, 1)
-	go func() { ended <- in.Run(ctx) }()
+	ctx, stop := inBackground(t, in)
 	select {
 	case <-written:
 	case <-ctx.Done():
@@ -92,9 +90,6 @@ func writeOne(t *testing.T, k *kafkatest.Cluster, topics Topics, r schemas.Recor
 	}
 	look(in)
 	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("ending: %v", err)
-	}
 }
 
 // TestAnEventDatedFarAheadDoesNotStopItsShard: Kafka 4 refuses timestamps more
@@ -173,10 +168,13 @@ func TestALimitThatIsRaisedIsLearned(t *testing.T) {
 			}
 		},
 	}}
-	ctx, stop := context.WithCancel(patient(t))
-	ended := make(chan error, 1)
-	go func() { ended <- in.Run(ctx) }()
-	t.Logf("refused: %v", <-refused)
+	ctx, stop := inBackground(t, in)
+	select {
+	case err := <-refused:
+		t.Logf("refused: %v", err)
+	case <-ctx.Done():
+		t.Fatal("the record was not refused")
+	}
 	limit := "200000"
 	res, err := admin(t, k.Brokers()).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, name)
 	if err != nil || res[0].Err != nil {
@@ -188,7 +186,4 @@ func TestALimitThatIsRaisedIsLearned(t *testing.T) {
 		t.Error("the record was not written after the limit was raised")
 	}
 	stop()
-	if err := <-ended; err != nil {
-		t.Errorf("ending: %v", err)
-	}
 }

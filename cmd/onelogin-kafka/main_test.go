@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer/embedded"
 	"onelogin-kafka/source/onelogin/simulator"
 )
@@ -91,15 +92,7 @@ func runCommand(t *testing.T, args ...string) (code int, stdout, stderr string) 
 // eventually waits until ok, which a test cannot be told of.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(4 * time.Minute); !ok(); {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatal("waited in vain for: " + what)
-		}
-	}
+	wait.For(t, what, 2*time.Minute, ok)
 }
 
 // write writes a file into a folder of its own.
@@ -164,7 +157,7 @@ func tenants(n int, backlog int64, rate float64) simulator.Config {
 
 // get returns what a URL of the console answers; 0 while nobody answers.
 func get(url string) (int, string) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	res, err := client.Get(url)
 	if err != nil {
 		return 0, ""

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
@@ -257,19 +258,10 @@ next:
 	return found
 }
 
-// await waits until ok; a minute is for ever.
+// await waits until ok; a minute of the machine's time is for ever.
 func (w *world) await(what string, ok func() bool) {
 	w.tb.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			w.tb.Fatalf("%s: it did not happen", what)
-		}
-	}
+	wait.For(w.tb, what, time.Minute, ok)
 }
 
 // read hands every committed record of a topic to do.

@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
@@ -101,7 +101,7 @@ func committed(t *testing.T, b *Broker) [2][]string {
 			left++
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := wait.Within(t.Context(), time.Minute)
 	defer cancel()
 	for left > 0 {
 		f := c.PollFetches(ctx)

@@ -1,11 +1,13 @@
 package faultproxy_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,11 +15,12 @@ import (
 	"go.uber.org/goleak"
 
 	"onelogin-kafka/internal/proof/faultproxy"
+	"onelogin-kafka/internal/proof/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds waits for what must happen; quiet is how long something that must not happen is waited for.
+// patience bounds waits for what must happen, in the machine's time; quiet is how long something that must not happen is waited for.
 const (
 	patience = 20 * time.Second
 	quiet    = 30 * time.Millisecond
@@ -113,35 +116,49 @@ func send(t *testing.T, c net.Conn, frame []byte) {
 	}
 }
 
-// answer returns the correlation id of the next answer within d.
-func answer(c net.Conn, d time.Duration) (int32, error) {
-	if err := c.SetReadDeadline(time.Now().Add(d)); err != nil {
-		return 0, err
-	}
-	b, err := readFrame(c)
+// answer returns the correlation id of the next answer before ctx ends.
+func answer(ctx context.Context, c net.Conn) (int32, error) {
+	b, err := within(ctx, c, readFrame)
 	if err != nil {
 		return 0, err
 	}
 	return int32(binary.BigEndian.Uint32(b)), nil
 }
 
+// within reads from c until ctx ends, with os.ErrDeadlineExceeded if that is first.
+func within(ctx context.Context, c net.Conn, read func(io.Reader) ([]byte, error)) ([]byte, error) {
+	var wg sync.WaitGroup
+	wg.Add(1)
+	stop := context.AfterFunc(ctx, func() { defer wg.Done(); _ = c.SetReadDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if stop() {
+			wg.Done()
+		}
+		wg.Wait()
+		_ = c.SetReadDeadline(time.Time{})
+	}()
+	return read(c)
+}
+
 func wantAnswer(t *testing.T, c net.Conn, want int32) {
 	t.Helper()
-	if got, err := answer(c, patience); err != nil || got != want {
+	if got, err := answer(wait.Context(t, patience), c); err != nil || got != want {
 		t.Fatalf("answer: got %d, %v, want %d", got, err, want)
 	}
 }
 
 func wantCut(t *testing.T, c net.Conn) {
 	t.Helper()
-	if got, err := answer(c, patience); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+	if got, err := answer(wait.Context(t, patience), c); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("got answer %d, %v, want a closed connection", got, err)
 	}
 }
 
 func wantSilence(t *testing.T, c net.Conn) {
 	t.Helper()
-	if got, err := answer(c, quiet); !errors.Is(err, os.ErrDeadlineExceeded) {
+	ctx, cancel := context.WithTimeout(t.Context(), quiet)
+	defer cancel()
+	if got, err := answer(ctx, c); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("got answer %d, %v, want none yet", got, err)
 	}
 }
@@ -153,7 +170,7 @@ func arrives(t *testing.T, got <-chan int32, want int32) {
 		if id != want {
 			t.Fatalf("the broker got request %d, want %d", id, want)
 		}
-	case <-time.After(patience):
+	case <-wait.Context(t, patience).Done():
 		t.Fatalf("request %d did not reach the broker", want)
 	}
 }
@@ -171,7 +188,7 @@ func wantHits(t *testing.T, h *faultproxy.Handle, want int) {
 	t.Helper()
 	select {
 	case <-h.Hit():
-	case <-time.After(patience):
+	case <-wait.Context(t, patience).Done():
 	}
 	if got := h.Hits(); got != want {
 		t.Fatalf("hits: got %d, want %d", got, want)
@@ -232,10 +249,7 @@ func TestTearAnswer(t *testing.T) {
 	c := dial(t, set)
 	send(t, c, request(produce, 1, "", "0123456789"))
 	arrives(t, got, 1)
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(c)
+	b, err := within(wait.Context(t, patience), c, io.ReadAll)
 	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
 	}
@@ -374,7 +388,7 @@ func TestChoice(t *testing.T) {
 			for id := int32(1); id <= 4; id++ {
 				c := dial(t, set)
 				send(t, c, request(produce, id, "", ""))
-				if _, err := answer(c, patience); err == nil {
+				if _, err := answer(wait.Context(t, patience), c); err == nil {
 					reached = append(reached, <-got)
 				}
 			}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"onelogin-kafka/internal/proof/faultproxy"
+	"onelogin-kafka/internal/proof/wait"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 	// Version3 has no transaction.version feature: transaction protocol v1.
 	Version3 = "3.9.1"
 
-	readyWithin = 2 * time.Minute
+	readyWithin = 2 * time.Minute // of the machine's time, see package wait
 	dirPattern  = "onelogin-kafka-test-"
 )
 
@@ -242,7 +243,7 @@ func (c *Cluster) StartAll(ctx context.Context) error {
 	if err := c.each((*Node).Start); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	ctx, cancel := wait.Within(ctx, readyWithin)
 	defer cancel()
 	return c.WaitReady(ctx)
 }

@@ -26,6 +26,7 @@ import (
 
 	"onelogin-kafka/internal/proof/faultproxy"
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 )
 
 // orphan makes the test binary start a node, print its address and wait to be killed.
@@ -56,9 +57,7 @@ func client(t *testing.T, brokers []string, opts ...kgo.Opt) *kgo.Client {
 
 func ctx(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	return ctx
+	return wait.Context(t, time.Minute)
 }
 
 func createTopic(t *testing.T, c *kgo.Client, replicas int16) string {
@@ -331,9 +330,8 @@ func TestNodesDieWithTheirTest(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	stop := context.AfterFunc(wait.Context(t, 30*time.Second), func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the broker's end of the connection: got %v, want it closed", err)
 	}

@@ -1,6 +1,7 @@
 package kafkatest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,8 +11,11 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"onelogin-kafka/internal/proof/wait"
 )
 
+// Bounds of the machine's time, see package wait.
 const (
 	listenWithin = 90 * time.Second
 	stopWithin   = 30 * time.Second
@@ -31,9 +35,10 @@ type Node struct {
 	// listens on peersBehind and controller.
 	peers, voter, peersBehind int
 
-	mu    sync.Mutex
-	plain int // port
-	proc  *process
+	mu     sync.Mutex
+	plain  int // port
+	proc   *process
+	paused bool
 }
 
 // Addr is the node's plain listener.
@@ -83,12 +88,13 @@ func (n *Node) launch() (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting node %d: %w", n.ID, err)
 	}
-	n.proc = p
+	n.proc, n.paused = p, false
 	return p, nil
 }
 
 func (n *Node) waitListening(p *process) error {
-	deadline := time.After(listenWithin)
+	ctx, cancel := wait.Within(context.Background(), listenWithin)
+	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -100,7 +106,7 @@ func (n *Node) waitListening(p *process) error {
 		select {
 		case <-p.done:
 			return fmt.Errorf("node %d ended while starting: %w\n%s", n.ID, p.err, n.Log(20))
-		case <-deadline:
+		case <-ctx.Done():
 			return fmt.Errorf("node %d does not listen after %v: %w\n%s", n.ID, listenWithin, err, n.Log(20))
 		case <-tick.C:
 		}
@@ -110,7 +116,7 @@ func (n *Node) waitListening(p *process) error {
 // Kill ends the node with SIGKILL and returns when it is gone. A paused node can be killed.
 func (n *Node) Kill() error { return n.end(syscall.SIGKILL) }
 
-// Stop ends the node with SIGTERM: it hands its partitions over first. SIGKILL follows after 30 s.
+// Stop ends the node with SIGTERM: it hands its partitions over first. SIGKILL follows after 30 s of the machine's time.
 func (n *Node) Stop() error { return n.end(syscall.SIGTERM) }
 
 func (n *Node) end(s syscall.Signal) error {
@@ -118,10 +124,12 @@ func (n *Node) end(s syscall.Signal) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := wait.Within(context.Background(), stopWithin)
+	defer cancel()
 	select {
 	case <-p.done:
 		return nil
-	case <-time.After(stopWithin):
+	case <-ctx.Done():
 	}
 	if _, err := n.send(syscall.SIGKILL); err != nil && !errors.Is(err, ErrNotRunning) {
 		return err
@@ -155,6 +163,13 @@ func (n *Node) Pause() error {
 	return err
 }
 
+// atWork tells whether the node runs and is not paused.
+func (n *Node) atWork() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.proc != nil && n.proc.alive() && !n.paused
+}
+
 // Resume lets a paused node go on.
 func (n *Node) Resume() error {
 	_, err := n.send(syscall.SIGCONT)
@@ -171,6 +186,12 @@ func (n *Node) send(s syscall.Signal) (*process, error) {
 		return nil, fmt.Errorf("sending %v to node %d: %w", s, n.ID, ErrNotRunning)
 	} else if err != nil {
 		return nil, fmt.Errorf("sending %v to node %d: %w", s, n.ID, err)
+	}
+	switch s {
+	case syscall.SIGSTOP:
+		n.paused = true
+	case syscall.SIGCONT:
+		n.paused = false
 	}
 	return n.proc, nil
 }

@@ -1,7 +1,6 @@
 package soak
 
 import (
-	"context"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 )
 
 // TestBrokersChangeAddress: one broker after the other comes back at another
@@ -33,12 +33,12 @@ func TestBrokersChangeAddress(t *testing.T) {
 	}
 	for _, n := range cluster.Nodes() {
 		w.move(n)
-		ready := time.Now()
+		ready := wait.Begin()
 		if err := w.AwaitProgress(cold); err != nil {
 			w.dump()
 			t.Fatal(err)
 		}
-		t.Logf("node %d now at %s: every tenant got on after %s", n.ID, n.Addr(), time.Since(ready).Round(10*time.Millisecond))
+		t.Logf("node %d now at %s: every tenant got on after %s", n.ID, n.Addr(), ready)
 	}
 	for _, addr := range bootstrap {
 		if slices.Contains(cluster.Brokers(), addr) {
@@ -55,12 +55,12 @@ func TestBrokersChangeAddress(t *testing.T) {
 	if err := one.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	killed := time.Now()
+	killed := wait.Begin()
 	if err := w.AwaitProgress(cold); err != nil {
 		w.dump()
 		t.Fatal(err)
 	}
-	t.Logf("the one that waited: every tenant got on after %s", time.Since(killed).Round(10*time.Millisecond))
+	t.Logf("the one that waited: every tenant got on after %s", killed)
 	w.conclude(finish)
 	if two.Ended() {
 		t.Errorf("the instance ended: %v", two.err)
@@ -73,7 +73,7 @@ func (w *World) move(n *kafkatest.Node) {
 	if err := n.Move(); err != nil {
 		w.tb.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.tb.Context(), time.Minute)
+	ctx, cancel := wait.Within(w.tb.Context(), time.Minute)
 	defer cancel()
 	if err := w.plan.Cluster.WaitReady(ctx); err != nil {
 		w.tb.Fatal(err)

@@ -3,19 +3,24 @@ package soak
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
 	"time"
 
 	"onelogin-kafka/internal/proof/audit"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
 // Truth is what the simulator has.
-func (w *World) Truth() audit.Truth {
+func (w *World) Truth() (audit.Truth, error) {
 	truth := audit.Truth{}
 	for _, t := range w.Sim.Tenants() {
 		events, err := w.Sim.Truth(t.Name)
 		if err != nil {
-			w.tb.Fatal(err)
+			return nil, fmt.Errorf("asking for the truth of %s: %w", t.Name, err)
 		}
 		facts := []audit.Fact{}
 		for e := range events {
@@ -23,7 +28,7 @@ func (w *World) Truth() audit.Truth {
 		}
 		truth[t.Name] = facts
 	}
-	return truth
+	return truth, nil
 }
 
 func fact(e simulator.Event) audit.Fact {
@@ -33,9 +38,28 @@ func fact(e simulator.Event) audit.Fact {
 	return f
 }
 
-// Follow has the auditor read and judge the topics until the returned function
-// is called with the time allowed for all to arrive. It returns the last report.
-func (w *World) Follow(ctx context.Context) func(patience time.Duration) *audit.Report {
+// blind is how long the auditor bears, by the clock, that it gets no further. It is far beyond every wait of a test, which knows better
+// what is to be borne: a test that waits says what for.
+const blind = time.Hour
+
+// counting is an auditor whose work can be seen while it is at it.
+type counting struct {
+	*audit.Auditor
+	events atomic.Int64
+}
+
+// Add counts events. Positions come for ever, those of sweeps that find nothing.
+func (c *counting) Add(e audit.Entry) {
+	c.Auditor.Add(e)
+	if e.Kind == audit.Events && !e.Control {
+		c.events.Add(1)
+	}
+}
+
+// Follow has the auditor read and judge the topics until the returned function is called. That function returns the last report: when
+// all has arrived, or when no further event has for so much of the machine's time; of traffic that has ended there are only so many.
+// The auditor ends with the test, whatever becomes of it.
+func (w *World) Follow(ctx context.Context) func(bound time.Duration) *audit.Report {
 	w.tb.Helper()
 	reader, err := audit.NewReader(w.plan.Cluster.Brokers(), audit.Topics{
 		Events: w.topic("events"), Offsets: w.topic("offsets"), DeadLetter: w.topic("deadletter"), Others: []string{w.topic("status")},
@@ -43,48 +67,70 @@ func (w *World) Follow(ctx context.Context) func(patience time.Duration) *audit.
 	if err != nil {
 		w.tb.Fatal(err)
 	}
-	if w.plan.Patience > 0 {
-		reader.Patience = w.plan.Patience
-	}
+	reader.Patience = blind
 	var canaries []string
 	for _, t := range w.Sim.Tenants() {
 		canaries = append(canaries, t.ClientSecret)
 	}
-	auditor := audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, FollowedFrom: time.Now()})
-	until := make(chan time.Time, 1)
-	reports := make(chan *audit.Report, 1)
+	auditor := &counting{Auditor: audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, FollowedFrom: time.Now()})}
+	w.judge(auditor.Report(nil, time.Time{}))
+	last, done := make(chan struct{}), make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
+		defer close(done)
 		defer reader.Close()
-		var deadline time.Time
-		err := reader.Follow(ctx, auditor, 500*time.Millisecond, func(cut audit.Cut) bool {
-			select {
-			case deadline = <-until:
-			default:
-			}
-			if deadline.IsZero() {
-				r := auditor.Report(nil, time.Time{})
-				w.judge(r)
-				return true
-			}
-			r := auditor.Report(w.Truth(), time.Time{})
-			w.judge(r)
-			return !(cut.Quiet && r.OK()) && time.Now().Before(deadline)
-		})
-		if err != nil {
-			w.tb.Errorf("auditing: %v", err)
+		if err := w.follow(ctx, reader, auditor, last); err != nil && ctx.Err() == nil {
 			w.mu.Lock()
 			w.ended = err
 			w.mu.Unlock()
 		}
-		reports <- auditor.Report(w.Truth(), time.Time{})
 	}()
-	return func(patience time.Duration) *audit.Report {
-		until <- time.Now().Add(patience)
-		r := <-reports
+	w.tb.Cleanup(func() { cancel(); <-done })
+	return func(bound time.Duration) *audit.Report {
+		w.tb.Helper()
+		close(last)
+		for read := int64(-1); read != auditor.events.Load(); {
+			read = auditor.events.Load()
+			limit, stop := wait.Within(ctx, bound)
+			select {
+			case <-done:
+			case <-limit.Done():
+			}
+			stop()
+		}
 		cancel()
-		return r
+		<-done
+		if err := w.Blind(); err != nil {
+			w.tb.Errorf("auditing: %v", err)
+		}
+		truth, err := w.Truth()
+		if err != nil {
+			w.tb.Fatal(err)
+		}
+		return auditor.Report(truth, time.Time{})
 	}
+}
+
+// follow judges until ctx ends; or, once last is closed, until all is there.
+func (w *World) follow(ctx context.Context, reader *audit.Reader, auditor *counting, last <-chan struct{}) error {
+	var failed error
+	err := reader.Follow(ctx, auditor, 500*time.Millisecond, func(cut audit.Cut) bool {
+		select {
+		case <-last:
+		default:
+			w.judge(auditor.Report(nil, time.Time{}))
+			return true
+		}
+		truth, err := w.Truth()
+		if err != nil {
+			failed = err
+			return false
+		}
+		r := auditor.Report(truth, time.Time{})
+		w.judge(r)
+		return !cut.Quiet || !r.OK()
+	})
+	return errors.Join(failed, err)
 }
 
 func (w *World) judge(r *audit.Report) {
@@ -93,11 +139,22 @@ func (w *World) judge(r *audit.Report) {
 	w.judged = r
 }
 
-// Judged is the auditor's last report while it runs, nil before the first.
+// Judged is the auditor's last report while it runs: of what it has read so far, nothing at first.
 func (w *World) Judged() *audit.Report {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.judged
+}
+
+// judgement is what Judged returns. It fails the test if that is against us.
+func (w *World) judgement(t *testing.T) *audit.Report {
+	t.Helper()
+	r := w.Judged()
+	if !r.OK() {
+		w.dump()
+		t.Fatalf("while it ran:\n%s", r)
+	}
+	return r
 }
 
 // Blind is why the auditor has given up, nil while it reads on.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 )
 
 // mostResident is far above what an instance needs and far below what it would
@@ -36,11 +37,11 @@ func (in *Instance) resident() (int64, error) {
 }
 
 // sayUnready fails the test unless every instance runs and says of itself that
-// it is not ready, within patience.
-func (w *World) sayUnready(patience time.Duration) {
+// it is not ready, within so much of the machine's time.
+func (w *World) sayUnready(bound time.Duration) {
 	w.tb.Helper()
 	for _, in := range w.all() {
-		w.Await(in.Name+" to say that it is not ready", patience, func() bool {
+		w.Await(in.Name+" to say that it is not ready", bound, func() bool {
 			if in.Ended() {
 				w.dump()
 				w.tb.Fatalf("%s ended while Kafka was away: %v", in.Name, in.err)
@@ -59,7 +60,6 @@ func TestClusterAway(t *testing.T) {
 	cluster := kafkatest.Start(t, kafkatest.Options{})
 	w := New(t, Plan{
 		Seed: r.Uint64(), Cluster: cluster, Sim: many(r.Uint64(), 12, 20), Settings: quick, Shards: 16,
-		Patience: away + 2*time.Minute,
 	})
 	finish := w.Follow(t.Context())
 	for _, name := range []string{"a", "b", "c"} {
@@ -80,14 +80,13 @@ func TestClusterAway(t *testing.T) {
 	if err := cluster.StartAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ready := time.Now()
+	ready := wait.Begin()
 	if err := w.AwaitProgress(cold); err != nil {
 		w.dump()
 		t.Fatal(err)
 	}
-	took := time.Since(ready)
-	w.Await("all shards served", time.Until(ready.Add(cold)), func() bool { return w.owned() == 16 })
-	t.Logf("away for %s: every tenant got on %s after Kafka was ready again", away, took.Round(10*time.Millisecond))
+	t.Logf("away for %s: every tenant got on %s after Kafka was ready again", away, ready)
+	w.Await("all shards served", cold-ready.Passed(), func() bool { return w.owned() == 16 })
 	w.checkResident()
 	w.conclude(finish)
 	for _, in := range w.all() {

@@ -131,7 +131,7 @@ func (w *World) giveClocks() {
 // name keeps it.
 func (w *World) SetClock(name string, ahead time.Duration) {
 	w.tb.Helper()
-	w.write(w.path(name+".clock"), strconv.FormatInt(int64(ahead/time.Second), 10))
+	w.must(w.write(w.path(name+".clock"), strconv.FormatInt(int64(ahead/time.Second), 10)))
 	in := w.Instance(name)
 	if in == nil || in.Ended() {
 		return
@@ -149,7 +149,7 @@ func (in *Instance) clock() (time.Duration, error) {
 	if !ok {
 		return 0, errors.New("no console yet")
 	}
-	client := http.Client{Timeout: 2 * time.Second}
+	client := http.Client{Timeout: answerWithin}
 	res, err := client.Get(url + "/healthz")
 	if err != nil {
 		return 0, err

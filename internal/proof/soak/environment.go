@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +21,7 @@ import (
 
 	"onelogin-kafka/internal/proof/audit"
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
@@ -41,9 +42,6 @@ type Plan struct {
 	Config string
 	// Key is the key strategy the auditor expects; empty = tenant.
 	Key string
-	// Patience is how long the auditor bears that nothing can be read; 0 = its
-	// own.
-	Patience time.Duration
 }
 
 // World is a running experiment.
@@ -63,6 +61,7 @@ type World struct {
 	instances map[string]*Instance
 	judged    *audit.Report // the last report while running
 	ended     error         // why the auditor has given up
+	trouble   error         // of files that were written for the simulator
 }
 
 var build struct {
@@ -110,24 +109,29 @@ func New(tb testing.TB, plan Plan) *World {
 	}
 	w := &World{tb: tb, plan: plan, dir: tb.TempDir(), binary: bin, instances: map[string]*Instance{}}
 	w.name = strings.ToLower(strings.NewReplacer("/", "-", "#", "-", "=", "-").Replace(tb.Name()))
-	plan.Sim.OnRotate = func(tenant, secret string) { w.writeSecret(tenant, secret) }
+	// Called while a request is answered: it may fail nothing but what is looked at in the end.
+	plan.Sim.OnRotate = func(tenant, secret string) {
+		err := w.writeSecret(tenant, secret)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.trouble = errors.Join(w.trouble, err)
+	}
 	if w.Sim, err = simulator.New(plan.Sim); err != nil {
 		tb.Fatalf("making the simulator: %v", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	srv := &http.Server{Handler: w.Sim, ReadHeaderTimeout: time.Minute}
-	w.simURL = "http://" + l.Addr().String()
-	served := make(chan struct{})
-	go func() { defer close(served); _ = srv.Serve(l) }()
-	tb.Cleanup(func() { srv.Close(); <-served })
+	server := httptest.NewServer(w.Sim)
+	w.simURL = server.URL
+	tb.Cleanup(func() {
+		server.Close() // waits for requests under way
+		if w.trouble != nil {
+			tb.Errorf("rotating secrets: %v", w.trouble)
+		}
+	})
 	if err := os.MkdirAll(w.path("connectors"), 0o755); err != nil {
 		tb.Fatal(err)
 	}
 	for _, t := range w.Sim.Tenants() {
-		w.writeSecret(t.Name, t.ClientSecret)
+		w.must(w.writeSecret(t.Name, t.ClientSecret))
 		w.WriteConnector(t.Name, "")
 	}
 	tb.Cleanup(func() {
@@ -150,34 +154,38 @@ func (w *World) WriteConnector(tenant, extra string) {
 	id, _ := w.Sim.Credentials(tenant)
 	text := fmt.Sprintf("name: %s\ndomain: %s.onelogin.com\nclient_id: %s\nclient_secret_file: %s\nbase_url: %s\n%s\n%s\n",
 		tenant, tenant, id, w.path("secrets", tenant), w.simURL, w.plan.Settings, extra)
-	w.write(w.path("connectors", tenant+".yaml"), text)
+	w.must(w.write(w.path("connectors", tenant+".yaml"), text))
 }
 
 // RemoveConnector takes a tenant out of the configuration.
 func (w *World) RemoveConnector(tenant string) {
-	if err := os.Remove(w.path("connectors", tenant+".yaml")); err != nil {
-		w.tb.Error(err)
-	}
+	w.must(os.Remove(w.path("connectors", tenant+".yaml")))
 }
 
-func (w *World) writeSecret(tenant, secret string) {
-	w.write(w.path("secrets", tenant), secret+"\n")
+func (w *World) writeSecret(tenant, secret string) error {
+	return w.write(w.path("secrets", tenant), secret+"\n")
+}
+
+// must fails the test on an error.
+func (w *World) must(err error) {
+	w.tb.Helper()
+	if err != nil {
+		w.tb.Fatal(err)
+	}
 }
 
 // write replaces a file whole, as those who mount secrets do.
-func (w *World) write(path, text string) {
+func (w *World) write(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		w.tb.Error(err)
+		return err
 	}
 	tmp := filepath.Join(w.dir, "."+filepath.Base(path)+".tmp")
-	if err := errors.Join(os.WriteFile(tmp, []byte(text), 0o600), os.Rename(tmp, path)); err != nil {
-		w.tb.Error(err)
-	}
+	return errors.Join(os.WriteFile(tmp, []byte(text), 0o600), os.Rename(tmp, path))
 }
 
 func (w *World) writeConfig(instance string) string {
 	path := w.path(instance + ".yaml")
-	w.write(path, fmt.Sprintf(`kafka: {brokers: [%s]}
+	w.must(w.write(path, fmt.Sprintf(`kafka: {brokers: [%s]}
 group: %s
 instance: %s
 topics: {replication_factor: %d, events: {name: %s, partitions: 6}, offsets: {name: %s, partitions: %d}, status: {name: %s}, deadletter: {name: %s}}
@@ -186,7 +194,7 @@ log: {level: info, format: json}
 connectors_dir: %s
 %s
 `, strings.Join(w.plan.Brokers, ", "), w.name, instance, min(3, len(w.plan.Cluster.Nodes())), w.topic("events"), w.topic("offsets"), w.plan.Shards,
-		w.topic("status"), w.topic("deadletter"), w.path("connectors"), w.plan.Config))
+		w.topic("status"), w.topic("deadletter"), w.path("connectors"), w.plan.Config)))
 	return path
 }
 
@@ -229,20 +237,14 @@ func (w *World) all() []*Instance {
 	return all
 }
 
-// Await waits until ok, looking every 50 ms; it fails the test after patience.
-func (w *World) Await(what string, patience time.Duration, ok func() bool) time.Duration {
+// Await waits until ok; it fails the test after so much of the machine's time.
+func (w *World) Await(what string, bound time.Duration, ok func() bool) {
 	w.tb.Helper()
-	began := time.Now()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Since(began) > patience {
-			w.dump()
-			w.tb.Fatalf("%s: not within %s", what, patience)
-		}
-		<-tick.C
+	began := wait.Begin()
+	if !wait.Until(bound, ok) {
+		w.dump()
+		w.tb.Fatalf("%s: not within %s", what, began)
 	}
-	return time.Since(began)
 }
 
 // dump shows where Kafka's partitions stand and the last log lines of each
@@ -260,13 +262,16 @@ func (w *World) dump() {
 	}
 }
 
+// answerWithin is how long an instance may take to answer before it is asked again, by the clock.
+const answerWithin = 10 * time.Second
+
 // get reads JSON from an instance's console.
 func (in *Instance) get(path string, v any) error {
 	url, ok := in.URL()
 	if !ok {
 		return errors.New("no console yet")
 	}
-	client := http.Client{Timeout: 2 * time.Second}
+	client := http.Client{Timeout: answerWithin}
 	res, err := client.Get(url + path)
 	if err != nil {
 		return err

@@ -1,13 +1,21 @@
 package soak
 
 import (
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"onelogin-kafka/internal/proof/audit"
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
@@ -87,18 +95,14 @@ func (w *World) unpolled(before map[string]int64) []string {
 	return names
 }
 
-// awaitPolls waits until every tenant was polled since before.
-func (w *World) awaitPolls(before map[string]int64, patience time.Duration) time.Duration {
+// awaitPolls waits until every tenant was polled since before, for so much of the machine's time.
+func (w *World) awaitPolls(before map[string]int64, bound time.Duration) {
 	w.tb.Helper()
-	deadline := time.Now().Add(patience)
-	return w.Await("every tenant polled again", patience+time.Second, func() bool {
-		names := w.unpolled(before)
-		if len(names) > 0 && time.Now().After(deadline) {
-			w.dump()
-			w.tb.Fatalf("after %s not polled: %v", patience, names)
-		}
-		return len(names) == 0
-	})
+	began := wait.Begin()
+	if !wait.Until(bound, func() bool { return len(w.unpolled(before)) == 0 }) {
+		w.dump()
+		w.tb.Fatalf("after %s not polled: %v", began, w.unpolled(before))
+	}
 }
 
 // conclude ends an environment and fails the test unless all is there exactly once.
@@ -121,11 +125,12 @@ func TestKilledInstanceIsReplaced(t *testing.T) {
 	if err := w.Instance("a").Kill(); err != nil {
 		t.Fatal(err)
 	}
-	before := w.polled()
-	took := w.awaitPolls(before, 12*time.Second)
-	t.Logf("after SIGKILL every tenant is polled again within %s", took.Round(10*time.Millisecond))
+	killed := wait.Begin()
+	w.awaitPolls(w.polled(), 12*time.Second)
+	took := killed.Passed()
+	t.Logf("after SIGKILL every tenant is polled again within %s", killed)
 	if took > 8*time.Second {
-		t.Errorf("failover took %s, want at most 8 s", took)
+		t.Errorf("failover took %s, want at most 8 s of the machine's time", took)
 	}
 	w.conclude(finish)
 }
@@ -134,18 +139,50 @@ func TestKilledInstanceIsReplaced(t *testing.T) {
 // timeout.
 func TestTerminatedInstanceHandsOver(t *testing.T) {
 	w, finish := fleet(t, []string{"a", "b", "c"}, 12, 5)
-	ending, err := w.Instance("a").Terminate(10 * time.Second)
-	if err != nil {
+	if got := w.members(); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Fatalf("members of the group: %v", got)
+	}
+	terminated := wait.Begin()
+	if err := w.Instance("a").Terminate(10 * time.Second); err != nil {
 		w.dump()
 		t.Fatal(err)
 	}
-	before := w.polled()
-	took := w.awaitPolls(before, 10*time.Second)
-	t.Logf("SIGTERM: ended after %s, every tenant polled again %s later", ending.Round(time.Millisecond), took.Round(10*time.Millisecond))
+	t.Logf("SIGTERM: ended after %s", terminated)
+	if got := w.members(); !slices.Equal(got, []string{"b", "c"}) {
+		t.Errorf("members of the group when it has ended: %v: its session has to end first", got)
+	}
+	ended := wait.Begin()
+	w.awaitPolls(w.polled(), 10*time.Second)
+	took := ended.Passed()
+	t.Logf("every tenant polled again %s later", ended)
 	if took > 3*time.Second {
-		t.Errorf("the hand-over waited for a timeout: %s", took)
+		t.Errorf("the hand-over waited for a timeout: %s of the machine's time", took)
 	}
 	w.conclude(finish)
+}
+
+// members are the names of the instances that the group's coordinator knows.
+func (w *World) members() []string {
+	w.tb.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.plan.Cluster.Brokers()...))
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := wait.Within(w.tb.Context(), 30*time.Second)
+	defer cancel()
+	groups, err := kadm.NewClient(client).DescribeGroups(ctx, w.name)
+	if err != nil {
+		w.tb.Fatalf("asking for the group's members: %v", err)
+	}
+	var names []string
+	for _, m := range groups[w.name].Members {
+		if m.InstanceID != nil {
+			names = append(names, *m.InstanceID)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // TestRestartUnderTheSameName: a killed instance that starts again is back
@@ -157,28 +194,68 @@ func TestRestartUnderTheSameName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rebalances := other.rebalances(t)
 	for range 5 {
 		if err := w.Instance("a").Kill(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(300 * time.Millisecond) // for the auditor to see what was committed before
-		before, seen := w.polled(), published(w.Judged())
-		started := time.Now()
+		ctx, cancel := wait.Within(t.Context(), 20*time.Second)
+		news, err := w.News(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, started := w.polled(), wait.Begin()
 		w.Start("a")
 		w.awaitPolls(before, 10*time.Second)
-		polled := time.Since(started)
-		w.Await("every tenant's events readable again", 10*time.Second, func() bool { return w.stuck(seen, w.Judged()) == "" })
-		took := time.Since(started)
-		t.Logf("restarted: every tenant polled again %s after the start, its events readable after %s", polled.Round(10*time.Millisecond), took.Round(10*time.Millisecond))
+		polled := started.String()
+		err = news.Await(ctx, ofAll)
+		took := started.Passed()
+		news.Close()
+		cancel()
+		if err != nil {
+			w.dump()
+			t.Fatal(err)
+		}
+		t.Logf("restarted: every tenant polled again %s after the start, its events readable after %s", polled, started)
 		if took > 5*time.Second {
-			t.Errorf("the restart waited for the session timeout: %s", took)
+			t.Errorf("the restart waited for the session timeout: %s of the machine's time", took)
 		}
 		after, err := other.Shards()
 		if err != nil || len(after) != len(shards) {
 			t.Errorf("the other instance had shards %v and now has %v (error %v)", shards, after, err)
 		}
 	}
+	if got := other.rebalances(t); got != rebalances {
+		t.Errorf("the other instance took part in %v rebalances", got-rebalances)
+	}
 	w.conclude(finish)
+}
+
+var rebalancesPattern = regexp.MustCompile(`(?m)^onelogin_rebalances_total (\d+)$`)
+
+// rebalances is how many assignments the instance has received.
+func (in *Instance) rebalances(tb testing.TB) int {
+	tb.Helper()
+	url, _ := in.URL()
+	client := http.Client{Timeout: answerWithin}
+	res, err := client.Get(url + "/metrics")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m := rebalancesPattern.FindSubmatch(text)
+	if m == nil {
+		tb.Fatalf("no onelogin_rebalances_total in the metrics:\n%s", text)
+	}
+	n, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
 }
 
 // TestTwoInstancesWithOneName: the older ends with a clear error, exit 1.
@@ -205,11 +282,11 @@ func TestZombie(t *testing.T) {
 		if err := zombie.Pause(); err != nil {
 			t.Fatal(err)
 		}
-		before := w.polled()
-		took := w.awaitPolls(before, 12*time.Second)
-		t.Logf("round %d: taken over within %s", round, took.Round(10*time.Millisecond))
-		time.Sleep(14*time.Second - took)
-		asleep := w.Judged().Counts
+		paused, watch := time.Now(), wait.Begin()
+		w.awaitPolls(w.polled(), 12*time.Second)
+		t.Logf("round %d: taken over within %s", round, watch)
+		time.Sleep(time.Until(paused.Add(14 * time.Second)))
+		asleep := w.judgement(t).Counts
 		if err := zombie.Resume(); err != nil {
 			t.Fatal(err)
 		}
@@ -217,10 +294,7 @@ func TestZombie(t *testing.T) {
 			shards, err := zombie.Shards()
 			return err == nil && len(shards) > 0 && zombie.Ready() && w.owned() == 16
 		})
-		if j := w.Judged(); !j.OK() {
-			t.Fatalf("after waking:\n%s", j)
-		}
-		t.Logf("round %d: aborted records %d before and %d after waking", round, asleep.Aborted, w.Judged().Counts.Aborted)
+		t.Logf("round %d: aborted records %d before and %d after waking", round, asleep.Aborted, w.judgement(t).Counts.Aborted)
 	}
 	w.conclude(finish)
 }
@@ -228,17 +302,29 @@ func TestZombie(t *testing.T) {
 // TestRollingRestart: each instance in turn; no connector falls behind.
 func TestRollingRestart(t *testing.T) {
 	w, finish := fleet(t, []string{"a", "b", "c"}, 12, 5)
+	g := watchGaps(t, w)
 	for _, name := range []string{"a", "b", "c"} {
-		if _, err := w.Instance(name).Terminate(10 * time.Second); err != nil {
+		if err := w.Instance(name).Terminate(10 * time.Second); err != nil {
 			w.dump()
 			t.Fatal(err)
+		}
+		if err := w.AwaitProgress(10 * time.Second); err != nil {
+			w.dump()
+			t.Fatalf("without %s: %v", name, err)
 		}
 		w.Start(name)
 		w.Await("all shards owned", 20*time.Second, func() bool { return w.owned() == 16 })
 	}
-	report := w.conclude(finish)
-	t.Logf("the longest from visible to readable: %s", report.Latency.Max.Round(10*time.Millisecond))
-	if report.Latency.Max > 5*time.Second {
-		t.Errorf("an event took %s from visible to readable in a rolling restart", report.Latency.Max)
+	g.stop()
+	longest := g.take()
+	if len(longest) != 12 {
+		t.Errorf("%d connectors were watched, want 12", len(longest))
 	}
+	for name, gap := range longest {
+		if gap > 5*time.Second {
+			t.Errorf("%s was not polled for %s of the machine's time in a rolling restart", name, gap)
+		}
+	}
+	report := w.conclude(finish)
+	t.Logf("the longest from visible to readable, as the auditor came to see it: %s", report.Latency.Max.Round(10*time.Millisecond))
 }

@@ -1,13 +1,15 @@
 package soak
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"os/exec"
 	"runtime"
 	"sync"
 	"syscall"
 	"time"
+
+	"onelogin-kafka/internal/proof/wait"
 )
 
 // Instance is one process of the service.
@@ -84,17 +86,18 @@ func (in *Instance) Pause() error { return in.signal(syscall.SIGSTOP) }
 // Resume lets a paused process go on.
 func (in *Instance) Resume() error { return in.signal(syscall.SIGCONT) }
 
-// Terminate asks the process to end and waits; it returns how long that took.
-func (in *Instance) Terminate(patience time.Duration) (time.Duration, error) {
-	began := time.Now()
+// Terminate asks the process to end and waits, for so much of the machine's time.
+func (in *Instance) Terminate(bound time.Duration) error {
 	if err := in.signal(syscall.SIGTERM); err != nil {
-		return 0, err
+		return err
 	}
+	ctx, cancel := wait.Within(context.Background(), bound)
+	defer cancel()
 	select {
 	case <-in.done:
-		return time.Since(began), in.err
-	case <-time.After(patience):
-		return patience, errors.New("it did not end")
+		return in.err
+	case <-ctx.Done():
+		return fmt.Errorf("%s did not end within %s of the machine's time", in.Name, bound)
 	}
 }
 

@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 )
 
 // owners says which running instance polls each tenant.
@@ -30,36 +32,51 @@ func (w *World) owners() map[string]string {
 	return owners
 }
 
-// gaps measures how long each tenant goes without a successful poll.
+// gaps measures how much of the machine's time each tenant goes without a
+// successful poll.
 type gaps struct {
+	stop    func()
 	mu      sync.Mutex
 	count   map[string]int64
-	last    map[string]time.Time
+	last    map[string]wait.Watch
 	longest map[string]time.Duration
 }
 
-// watch samples the simulator's counts until stop is closed.
-func (g *gaps) watch(w *World, stop <-chan struct{}) {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			g.sample(w.polled(), time.Now())
-		case <-stop:
-			return
+// watchGaps samples the simulator's counts until the returned gaps are stopped,
+// or the test ends.
+func watchGaps(t *testing.T, w *World) *gaps {
+	t.Helper()
+	g := &gaps{count: map[string]int64{}, last: map[string]wait.Watch{}, longest: map[string]time.Duration{}}
+	g.sample(w.polled())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				g.sample(w.polled())
+			case <-ctx.Done():
+				return
+			}
 		}
-	}
+	}()
+	g.stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(g.stop)
+	return g
 }
 
-func (g *gaps) sample(polled map[string]int64, now time.Time) {
+func (g *gaps) sample(polled map[string]int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := wait.Begin()
 	for name, n := range polled {
 		if n != g.count[name] {
 			g.count[name], g.last[name] = n, now
 		}
-		g.longest[name] = max(g.longest[name], now.Sub(g.last[name]))
+		g.longest[name] = max(g.longest[name], g.last[name].Passed())
 	}
 }
 
@@ -88,11 +105,7 @@ func TestRebalanceDoesNotStopTheWork(t *testing.T) {
 	w.Await("all shards owned", 40*time.Second, served)
 	first := w.polled()
 	w.Await("every tenant polled", 20*time.Second, func() bool { return len(w.unpolled(first)) == 0 })
-	g := &gaps{count: map[string]int64{}, last: map[string]time.Time{}, longest: map[string]time.Duration{}}
-	g.sample(w.polled(), time.Now())
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() { defer close(done); g.watch(w, stop) }()
-
+	g := watchGaps(t, w)
 	unaffected, moved := 0, 0
 	var worst []time.Duration
 	step := func(what string, change func(), settled func() bool) {
@@ -111,20 +124,19 @@ func TestRebalanceDoesNotStopTheWork(t *testing.T) {
 			unaffected++
 			worst = append(worst, gap)
 			if gap > 2*interval {
-				t.Errorf("%s: %s stayed with %s and was not polled for %s", what, name, after[name], gap)
+				t.Errorf("%s: %s stayed with %s and was not polled for %s of the machine's time", what, name, after[name], gap)
 			}
 		}
 	}
 	for range 5 {
 		step("c joins", func() { w.Start("c") }, func() bool { s, err := w.Instance("c").Shards(); return err == nil && len(s) > 0 })
 		step("c leaves", func() {
-			if _, err := w.Instance("c").Terminate(10 * time.Second); err != nil {
+			if err := w.Instance("c").Terminate(10 * time.Second); err != nil {
 				t.Error(err)
 			}
 		}, func() bool { return true })
 	}
-	close(stop)
-	<-done
+	g.stop()
 	if unaffected == 0 || moved == 0 {
 		t.Errorf("%d connectors stayed and %d moved: no data", unaffected, moved)
 	}
