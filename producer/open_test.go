@@ -104,7 +104,7 @@ func TestSomebodysOpenTransactionIsTold(t *testing.T) {
 			if found, err := FindOpen(patient(t), cluster, 2*time.Second, part.topic); err != nil || len(found) != 0 {
 				t.Errorf("looking while it ends: got %v, %v, want none", found, err)
 			}
-			if got := committedValues(t, cluster, part); len(got) != 1 {
+			if got := committed(t, cluster, part); len(got) != 1 {
 				t.Errorf("committed: got %q", got)
 			}
 		})

@@ -20,7 +20,6 @@ func TestTwoVersions(t *testing.T) {
 	proxy := cluster.Proxied(t)
 	w := New(t, Plan{
 		Seed: s, Cluster: cluster, Brokers: proxy.Bootstrap(), Sim: many(r.Uint64(), 9, 5), Settings: quick, Shards: 16,
-		Patience: 4 * time.Minute,
 	})
 	last := map[string]bool{"i1": true, "i2": false}
 	w.mixVersions(func(name string) bool { return last[name] })
@@ -39,7 +38,7 @@ func TestTwoVersions(t *testing.T) {
 	w.Await("both versions at work", 60*time.Second, func() bool { return w.shares("i1") && w.shares("i2") && w.owned() == 16 })
 	for round := range 2 {
 		for _, name := range []string{"i1", "i2"} {
-			if _, err := w.Instance(name).Terminate(15 * time.Second); err != nil {
+			if err := w.Instance(name).Terminate(15 * time.Second); err != nil {
 				w.dump()
 				t.Fatal(err)
 			}
