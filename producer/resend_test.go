@@ -82,7 +82,7 @@ func TestACoordinatorThatGoesIsAskedAgainToCommit(t *testing.T) {
 				if err := txn.write(patient(t), map[partition][]recordBatch{part: batchesOf(t, defaultLimit, "two")}); err != nil {
 					t.Errorf("the next transaction: %v", err)
 				}
-				if diff := cmp.Diff([]string{"one", "two"}, committedValues(t, cluster, part)); diff != "" {
+				if diff := cmp.Diff([]string{"one", "two"}, committed(t, cluster, part)); diff != "" {
 					t.Errorf("committed (-want +got):\n%s", diff)
 				}
 			})
@@ -158,7 +158,7 @@ func TestABrokerThatIsNotThereCostsNoTakeOver(t *testing.T) {
 					t.Fatalf("%s: %v", step.name, err)
 				}
 			}
-			if diff := cmp.Diff([]string{"one", "two"}, committedValues(t, cluster, part)); diff != "" {
+			if diff := cmp.Diff([]string{"one", "two"}, committed(t, cluster, part)); diff != "" {
 				t.Errorf("committed (-want +got):\n%s", diff)
 			}
 		})
