@@ -193,12 +193,15 @@ func withSecret(path, line string) string {
 
 // refusing are the commands that read the configuration, which end at once when
 // it is refused.
-var refusing = [][]string{{"config", "check"}, {"config", "check", "--json"}, {"run"}, {"check"}, {"check", "--json"}, {"tail"}}
+var refusing = [][]string{
+	{"config", "check"}, {"config", "check", "--json"}, {"run", "--strict"}, {"run"}, {"check"}, {"check", "--json"}, {"tail"},
+}
 
 // TestConfigurationShowsNoSecret drives every secret of the configuration, in
 // every ugly form and every way of writing it, through every command that reads
-// the configuration, as far as it is refused; TestRunningShowsNoSecret drives
-// those that are taken.
+// the configuration, as far as it is refused; TestSetAsideShowsNoSecret drives
+// those that set a connector aside, and TestRunningShowsNoSecret those that are
+// taken.
 func TestConfigurationShowsNoSecret(t *testing.T) {
 	values, _ := secretPaths()
 	if len(values) < 5 {
@@ -236,13 +239,15 @@ func TestConfigurationShowsNoSecret(t *testing.T) {
 					t.Errorf("%s: got %v, want %q", where, err, says)
 				}
 				commands := refusing
-				if err == nil {
+				switch {
+				case err == nil:
 					taken++
-				} else {
-					refused++
-				}
-				if err == nil || aside {
 					commands = refusing[:2] // the others would wait for a broker
+				case aside:
+					refused++
+					commands = refusing[:3] // as above
+				default:
+					refused++
 				}
 				for _, args := range commands {
 					code, said := drive(t, append(slices.Clone(args), "--config", file)...)

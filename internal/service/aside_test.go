@@ -236,12 +236,11 @@ func TestApplySetsAside(t *testing.T) {
 	}
 }
 
-// Nearly all of a thousand are set aside: each says so once, and those that are
-// mended are polled.
-func TestAThousandSetAside(t *testing.T) {
-	t.Parallel()
+// Nearly all of many are set aside: each says so once, and those that are
+// mended are polled. Alone, since it is work for a busy machine.
+func TestManySetAside(t *testing.T) {
 	var names []string
-	for i := range 1000 {
+	for i := range 300 {
 		names = append(names, fmt.Sprintf("t%04d", i))
 	}
 	w := newWorld(t, tenants(0, names...))
@@ -254,19 +253,20 @@ func TestAThousandSetAside(t *testing.T) {
 	w.awaitAll("t0000")
 	w.await("the statuses", func() bool {
 		n := 0
-		for _, st := range w.statuses() {
+		for _, st := range in.Statuses() {
 			if st.State == schemas.StateFailing && st.Stage == "Configuration" {
 				n++
 			}
 		}
-		return n == 999
+		return n == 299
 	})
-	if n := len(in.log.with("set aside, the others run")); n != 999 {
+	if n := len(in.log.with("set aside, the others run")); n != 299 {
 		t.Errorf("%d lines of problems", n)
 	}
-	mended := names[990:]
+	mended := names[290:]
 	for _, name := range mended {
 		w.connector(name, "")
 	}
 	w.awaitAll(mended...)
+	w.await("the others on the topic", func() bool { return len(w.statuses()) == len(names) })
 }
