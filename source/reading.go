@@ -22,7 +22,8 @@ const (
 	// sweep or a backlog is asked for again.
 	confirmations = 2
 	// outliers is how many events of a reading may lie further ahead without
-	// moving the position. More than that is not a slip, but the API's clock.
+	// moving the position. More than that is not a slip, but the API's clock, as
+	// far as that is ahead by its own word.
 	outliers = 10
 )
 
@@ -55,9 +56,9 @@ type reading struct {
 	overran bool
 }
 
-// see notes what page shows. horizon is the latest created_at that is not far
-// ahead.
-func (r *reading) see(page *Page, horizon, frontier time.Time) {
+// see notes what page shows. What was created after horizon is far ahead; what
+// was after future is so by every clock there is, and moves nothing.
+func (r *reading) see(page *Page, horizon, future, frontier time.Time) {
 	r.shown += len(page.Events)
 	r.malformed += len(page.Malformed)
 	for i := range page.Events {
@@ -73,6 +74,7 @@ func (r *reading) see(page *Page, horizon, frontier time.Time) {
 		switch {
 		case !r.worth.to.IsZero() && !t.Before(r.worth.to):
 			continue
+		case t.After(future):
 		case t.After(horizon):
 			r.seeAhead(t)
 		default:
