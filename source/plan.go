@@ -133,7 +133,7 @@ func (s *session) cut(r *reading, page *Page) bool {
 		s.slice = max(s.slice/sliceStep, leastSlice)
 		return true
 	}
-	if time.Now().Before(s.noUntil) || left <= max(sliceFrom, 3*s.set.PollMin) {
+	if r.began.Before(s.noUntil) || left <= max(sliceFrom, 3*s.set.PollMin) {
 		return false
 	}
 	oldest, newest := page.Events[0].CreatedAt, page.Events[0].CreatedAt

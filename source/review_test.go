@@ -31,3 +31,23 @@ func TestManySlipsDoNotMoveThePosition(t *testing.T) {
 		}
 	})
 }
+
+// A backlog that takes longer to read than until is done without is not begun
+// anew each time that it is tried again.
+func TestUntilIsRefusedForALongBacklog(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.poller.PageSize = 5
+		g.api.latency = func() time.Duration { return 4 * time.Second }
+		g.manyCalls()
+		g.api.fault = func(_ int, q Query) error {
+			if !q.Until.IsZero() {
+				return &APIError{Kind: Refused, Stage: "Fetch Logs", Message: "x", Status: 400}
+			}
+			return nil
+		}
+		const n = 6000 // 1200 pages: 80 minutes
+		g.api.add(series(time.Now().UTC().Add(-20*time.Hour), 1, n, 12*time.Second)...)
+		g.during(3 * time.Hour)
+		g.wantPublished(n)
+	})
+}
