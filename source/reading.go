@@ -162,11 +162,13 @@ func (r *reading) next(page *Page, room int, now time.Time) (step, error) {
 }
 
 // atTip tells whether page shows that an open reading has caught up, though it
-// links on: a further page that is not full, of events that have just happened.
+// links on: a further page that is not full, of events that have just happened,
+// after all that is known. Nothing less tells a short page from the newest of an
+// API that gives few events at a time, the newest first.
 // An API that links on from every page with events on it would keep the poll of
 // a busy account going for ever, a call for each handful of events.
 func (r *reading) atTip(page *Page, now time.Time) bool {
-	if r.pages < 2 || len(page.Events) == 0 || page.Len() >= min(safePageSize, r.query.Limit) || !r.query.Until.IsZero() {
+	if r.pages < 2 || len(page.Events) == 0 || page.Len() >= min(safePageSize, r.query.Limit) || !r.worth.to.IsZero() || !r.evidence.holds() {
 		return false
 	}
 	return !slices.ContainsFunc(page.Events, func(ev schemas.Event) bool { return now.Sub(ev.CreatedAt) > tipAge })

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -50,4 +51,52 @@ func TestUntilIsRefusedForALongBacklog(t *testing.T) {
 		g.during(3 * time.Hour)
 		g.wantPublished(n)
 	})
+}
+
+// An API that ignores until and links on from every page with events on it does
+// not keep a slice of a busy account going for ever either.
+func TestUntilIsIgnoredAndEveryPageLinksOn(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.api.noUntil = true
+		g.manyCalls()
+		g.poller.StartFrom = StartFrom{Ago: time.Hour}
+		g.api.latency = func() time.Duration { return 300 * time.Millisecond }
+		g.api.add(series(time.Now().UTC().Add(-time.Hour), 1, 5*5400, 200*time.Millisecond)...)
+		g.api.after = func(q Query, p *Page) {
+			if n := len(p.Events); p.Next == "" && n > 0 {
+				p.Next = fmt.Sprintf("%d@x%d", p.Events[n-1].ID, g.api.calls)
+				g.api.freeze(p.Next, q)
+			}
+		}
+		g.start()
+		g.pause(20 * time.Minute)
+		g.wantState(schemas.StateActive)
+		_ = g.end()
+		if age := time.Since(g.topic.last.Through); age > time.Minute {
+			t.Errorf("through is %v old", age)
+		}
+		if g.api.calls > 3000 {
+			t.Errorf("%d calls in 20 minutes", g.api.calls)
+		}
+	})
+}
+
+// An API that gives few events at a time, the newest first, has short pages of
+// new events before it shows what is known: they are not the end.
+func TestShortPagesBeforeWhatIsKnownAreNotTheTip(t *testing.T) {
+	now := time.Now()
+	r := &reading{query: Query{Limit: 1000}, evidence: expect([]int64{7}, true)}
+	page := func(cursor string, h happening) (step, error) {
+		p := &Page{Events: []schemas.Event{h.event()}, Next: cursor}
+		r.see(p, now, now, now.Add(-time.Hour))
+		return r.next(p, 1000, now)
+	}
+	for id := int64(20); id > 10; id-- {
+		if how, err := page(fmt.Sprint("c", id), happening{id: id, created: now}); how != stepOn || err != nil {
+			t.Fatalf("after event %d: %v, %v", id, how, err)
+		}
+	}
+	if how, err := page("c7", happening{id: 7, created: now}); how != stepEnd || err != nil {
+		t.Errorf("after the event that is known: %v, %v", how, err)
+	}
 }
