@@ -113,9 +113,11 @@ func (s *session) since() (since time.Time, covers bool) {
 	if s.win.count <= n {
 		return s.win.start, true
 	}
-	least := s.ledger.through.Add(-minOverlap)
-	since, _ = s.known.reach(n) // there are as many
-	if since = earlier(since, least); !since.After(s.win.start) {
+	since = s.ledger.through.Add(-minOverlap)
+	if reach, ok := s.known.reach(n); ok {
+		since = earlier(since, reach)
+	}
+	if !since.After(s.win.start) {
 		return s.win.start, true
 	}
 	return since, false

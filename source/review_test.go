@@ -100,3 +100,44 @@ func TestShortPagesBeforeWhatIsKnownAreNotTheTip(t *testing.T) {
 		t.Errorf("after the event that is known: %v, %v", how, err)
 	}
 }
+
+// While the page size is small few of the newest events are remembered. Once it
+// has grown again, polls do not read all of the window until there are more.
+func TestPollsAfterThePageSizeHasGrownAgain(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.manyCalls()
+		now := time.Now().UTC()
+		g.poller.StartFrom = StartFrom{Ago: 20 * time.Minute}
+		g.api.add(series(now.Add(-20*time.Minute), 1, 2*3600, 500*time.Millisecond)...)
+		shown, refused := 0, 0
+		g.api.after = func(q Query, p *Page) {
+			if q.Until.IsZero() {
+				shown += p.Len()
+			}
+		}
+		g.api.fault = func(_ int, q Query) error {
+			if d := time.Since(now); d > 10*time.Minute && d < 12*time.Minute && q.Limit > 30 {
+				refused++
+				return &APIError{Kind: Timeout, Stage: "Fetch Logs", Message: "x"}
+			}
+			return nil
+		}
+		g.start()
+		g.pause(9 * time.Minute)
+		before := shown
+		g.pause(time.Minute)
+		usual := shown - before
+		g.pause(2 * time.Minute)
+		for range 6 {
+			before = shown
+			g.pause(time.Minute)
+			if n := shown - before; n > 2*usual {
+				t.Errorf("%d events shown to polls in a minute, %d before the trouble", n, usual)
+			}
+		}
+		_ = g.end()
+		if refused == 0 {
+			t.Error("no page was refused: no data")
+		}
+	})
+}
