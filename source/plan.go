@@ -182,7 +182,7 @@ func (s *session) nextSweep(now time.Time) *reading {
 	until := ceil.Add(edge)
 	if now.Before(s.noUntil) {
 		to, until = time.Time{}, time.Time{}
-	} else if part := s.win.reachOn(p.next, slicePages*s.p.size.room()); part.Before(p.end) {
+	} else if part, ok := s.win.reachOn(p.next, slicePages*s.p.size.room()); ok && part.Before(p.end) {
 		to, ceil, until = part, part, part.Add(edge)
 	}
 	floor := minuteOf(p.next)

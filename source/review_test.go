@@ -141,3 +141,32 @@ func TestPollsAfterThePageSizeHasGrownAgain(t *testing.T) {
 		}
 	})
 }
+
+// An event that is shown again with a later created_at moves the position into a
+// minute that no id is known of. What is left of a pass is then one sweep, not
+// sweeps of nothing for ever.
+func TestAnEventThatIsDatedAnew(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.manyCalls()
+		g.poller.PageSize = 50
+		now := time.Now().UTC().Truncate(time.Minute)
+		g.poller.StartFrom = StartFrom{Ago: time.Hour}
+		g.api.add(series(now.Add(-20*time.Minute), 1, 900, time.Second)...)
+		last := happening{id: 5000, created: now.Add(-time.Millisecond), visible: now.Add(-time.Millisecond)}
+		g.api.add(last)
+		g.start()
+		g.pause(time.Minute)
+		g.api.mu.Lock()
+		g.api.events[len(g.api.events)-1].created, g.api.index = now, nil
+		g.api.mu.Unlock()
+		before := g.api.calls
+		g.pause(5 * time.Minute)
+		if calls := g.api.calls - before; calls > 200 {
+			t.Errorf("%d calls in 5 minutes", calls)
+		}
+		_ = g.end()
+		if !g.topic.last.Through.Equal(now) {
+			t.Errorf("through is %v: no data", g.topic.last.Through)
+		}
+	})
+}
