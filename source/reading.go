@@ -155,7 +155,7 @@ func (r *reading) next(page *Page, room int, now time.Time) (step, error) {
 			return stepAgain, nil
 		}
 		return stepEnd, nil
-	case r.evidence.holds() && page.Len() < room && (!empty || asked == ""):
+	case r.evidence.holds() && page.Len() < min(room, r.query.Limit) && (!empty || asked == ""):
 		return stepEnd, nil
 	}
 	return stepEnd, listingError(errUnsaid)

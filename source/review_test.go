@@ -170,3 +170,20 @@ func TestAnEventThatIsDatedAnew(t *testing.T) {
 		}
 	})
 }
+
+// The page size has grown since a reading began: its pages are full at what it
+// asked for, and a full one that does not say whether another follows is no end.
+func TestAFullPageOfTheFormerSizeIsNoEnd(t *testing.T) {
+	now := time.Now()
+	for _, n := range []int{2, 3} {
+		r := &reading{query: Query{Limit: 3}}
+		p := &Page{Unsaid: true}
+		for _, h := range series(now, 1, n, time.Millisecond) {
+			p.Events = append(p.Events, h.event())
+		}
+		r.see(p, now.Add(time.Minute), now.Add(time.Minute), now)
+		if how, err := r.next(p, 6, now); how != stepEnd || (err != nil) != (n == 3) {
+			t.Errorf("%d events of at most 3: %v, %v", n, how, err)
+		}
+	}
+}
