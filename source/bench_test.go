@@ -44,7 +44,7 @@ func BenchmarkTake(b *testing.B) {
 						page.Events[i] = ev
 					}
 					page.ServerTime = ev.CreatedAt
-					r.see(&page, ev.CreatedAt, s.ledger.frontier)
+					r.see(&page, ev.CreatedAt, ev.CreatedAt, s.ledger.frontier)
 					s.ledger.enter(r.result())
 					if err := s.take(b.Context(), r, s.sort(r, &page), false); err != nil {
 						b.Fatal(err)
@@ -70,7 +70,7 @@ func BenchmarkKnown(b *testing.B) {
 	b.ReportAllocs()
 	for n := 0; n < b.N; n += len(page.Events) {
 		r := s.nextPoll()
-		r.see(&page, time.Now(), s.ledger.frontier)
+		r.see(&page, time.Now(), time.Now(), s.ledger.frontier)
 		if err := s.take(b.Context(), r, s.sort(r, &page), false); err != nil {
 			b.Fatal(err)
 		}

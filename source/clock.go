@@ -9,12 +9,16 @@ const clocksApart = 2 * time.Minute
 // ahead of true time, and which of them is wrong cannot be told.
 type clock struct {
 	behind time.Duration // how far the server's clock is behind ours; not negative
+	ahead  time.Duration // how far it is ahead; not negative
 	known  bool
 	apart  bool // it was said that they are far apart
 }
 
 // now is the earlier of both.
 func (c *clock) now() time.Time { return c.at(time.Now()) }
+
+// latest is the later of both: what was created after it was so by no clock.
+func (c *clock) latest() time.Time { return time.Now().Add(c.ahead).UTC() }
 
 // at turns a time by our clock into one by the earlier. It goes by how long ago
 // t was: our clock may have been set since.
@@ -33,7 +37,7 @@ func (p *Poller) learnClock(server, at time.Time) {
 		return
 	}
 	c, ahead := &p.clock, server.Sub(at.Round(0))
-	c.behind, c.known = max(-ahead, 0), true
+	c.behind, c.ahead, c.known = max(-ahead, 0), max(ahead, 0), true
 	if apart := ahead.Abs() > clocksApart; apart != c.apart {
 		if c.apart = apart; apart {
 			p.log.Warn().Dur("ahead", ahead).Msg("the API's clock and ours are more than 2 minutes apart: positions go by the earlier")

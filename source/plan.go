@@ -113,9 +113,11 @@ func (s *session) since() (since time.Time, covers bool) {
 	if s.win.count <= n {
 		return s.win.start, true
 	}
-	least := s.ledger.through.Add(-minOverlap)
-	since, _ = s.known.reach(n) // there are as many
-	if since = earlier(since, least); !since.After(s.win.start) {
+	since = s.ledger.through.Add(-minOverlap)
+	if reach, ok := s.known.reach(n); ok {
+		since = earlier(since, reach)
+	}
+	if !since.After(s.win.start) {
 		return s.win.start, true
 	}
 	return since, false
@@ -133,7 +135,7 @@ func (s *session) cut(r *reading, page *Page) bool {
 		s.slice = max(s.slice/sliceStep, leastSlice)
 		return true
 	}
-	if time.Now().Before(s.noUntil) || left <= max(sliceFrom, 3*s.set.PollMin) {
+	if r.began.Before(s.noUntil) || left <= max(sliceFrom, 3*s.set.PollMin) {
 		return false
 	}
 	oldest, newest := page.Events[0].CreatedAt, page.Events[0].CreatedAt
@@ -180,7 +182,7 @@ func (s *session) nextSweep(now time.Time) *reading {
 	until := ceil.Add(edge)
 	if now.Before(s.noUntil) {
 		to, until = time.Time{}, time.Time{}
-	} else if part := s.win.reachOn(p.next, slicePages*s.p.size.room()); part.Before(p.end) {
+	} else if part, ok := s.win.reachOn(p.next, slicePages*s.p.size.room()); ok && part.Before(p.end) {
 		to, ceil, until = part, part, part.Add(edge)
 	}
 	floor := minuteOf(p.next)

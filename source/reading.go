@@ -22,7 +22,8 @@ const (
 	// sweep or a backlog is asked for again.
 	confirmations = 2
 	// outliers is how many events of a reading may lie further ahead without
-	// moving the position. More than that is not a slip, but the API's clock.
+	// moving the position. More than that is not a slip, but the API's clock, as
+	// far as that is ahead by its own word.
 	outliers = 10
 )
 
@@ -55,9 +56,9 @@ type reading struct {
 	overran bool
 }
 
-// see notes what page shows. horizon is the latest created_at that is not far
-// ahead.
-func (r *reading) see(page *Page, horizon, frontier time.Time) {
+// see notes what page shows. What was created after horizon is far ahead; what
+// was after future is so by every clock there is, and moves nothing.
+func (r *reading) see(page *Page, horizon, future, frontier time.Time) {
 	r.shown += len(page.Events)
 	r.malformed += len(page.Malformed)
 	for i := range page.Events {
@@ -73,6 +74,7 @@ func (r *reading) see(page *Page, horizon, frontier time.Time) {
 		switch {
 		case !r.worth.to.IsZero() && !t.Before(r.worth.to):
 			continue
+		case t.After(future):
 		case t.After(horizon):
 			r.seeAhead(t)
 		default:
@@ -153,18 +155,20 @@ func (r *reading) next(page *Page, room int, now time.Time) (step, error) {
 			return stepAgain, nil
 		}
 		return stepEnd, nil
-	case r.evidence.holds() && page.Len() < room && (!empty || asked == ""):
+	case r.evidence.holds() && page.Len() < min(room, r.query.Limit) && (!empty || asked == ""):
 		return stepEnd, nil
 	}
 	return stepEnd, listingError(errUnsaid)
 }
 
 // atTip tells whether page shows that an open reading has caught up, though it
-// links on: a further page that is not full, of events that have just happened.
+// links on: a further page that is not full, of events that have just happened,
+// after all that is known. Nothing less tells a short page from the newest of an
+// API that gives few events at a time, the newest first.
 // An API that links on from every page with events on it would keep the poll of
 // a busy account going for ever, a call for each handful of events.
 func (r *reading) atTip(page *Page, now time.Time) bool {
-	if r.pages < 2 || len(page.Events) == 0 || page.Len() >= min(safePageSize, r.query.Limit) || !r.query.Until.IsZero() {
+	if r.pages < 2 || len(page.Events) == 0 || page.Len() >= min(safePageSize, r.query.Limit) || !r.worth.to.IsZero() || !r.evidence.holds() {
 		return false
 	}
 	return !slices.ContainsFunc(page.Events, func(ev schemas.Event) bool { return now.Sub(ev.CreatedAt) > tipAge })

@@ -127,10 +127,10 @@ func (r *recent) last(t time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// reach returns the time since which n events are known, n at most most; false
-// when fewer are known at all.
+// reach returns the time since which n events are known, or all that r has where
+// it has fewer; false if it has none.
 func (r *recent) reach(n int) (time.Time, bool) {
-	if len(r.pairs) < n {
+	if n = min(n, len(r.pairs)); n < 1 {
 		return time.Time{}, false
 	}
 	return time.UnixMilli(r.pairs[len(r.pairs)-n].at).UTC(), true

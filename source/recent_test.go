@@ -40,12 +40,11 @@ func TestRecentAfterRestart(t *testing.T) {
 	w := newWindow(time.Unix(0, 0), idSets(map[int64][]int64{1: {1, 2, 3}, 2: {4, 5}, 3: {6, 7}}))
 	for _, tc := range []struct {
 		most int
-		want int64 // seconds; 0 = all is known
-	}{{1, 195}, {2, 180}, {3, 150}, {4, 120}, {5, 100}, {7, 60}, {8, 0}} {
+		want int64 // seconds
+	}{{1, 195}, {2, 180}, {3, 150}, {4, 120}, {5, 100}, {7, 60}, {8, 60}} {
 		r := newRecent(tc.most, &w, time.Unix(210, 0))
-		got, full := r.reach(tc.most)
-		if full != (tc.want != 0) || full && got.Unix() != tc.want {
-			t.Errorf("most %d: reach is %v, %v, want second %d", tc.most, got, full, tc.want)
+		if got, ok := r.reach(tc.most); !ok || got.Unix() != tc.want {
+			t.Errorf("most %d: reach is %v, %v, want second %d", tc.most, got, ok, tc.want)
 		}
 	}
 }

@@ -222,7 +222,7 @@ func (s *session) arrived(ctx context.Context, l *lane) error {
 	s.p.size.answered(r.query, page, f.at)
 	s.known.setMost(deepEvents(s.p.size.room()))
 	s.p.meters.pageSize.Set(float64(s.p.size.room()))
-	r.see(page, s.p.clock.now().Add(farAhead), s.ledger.frontier)
+	r.see(page, s.p.clock.now().Add(farAhead), s.p.clock.latest().Add(farAhead), s.ledger.frontier)
 	how, err := r.next(page, s.p.size.room(), s.p.clock.now())
 	if r.overran {
 		s.noUntil = f.at.Add(longestWait)

@@ -164,18 +164,15 @@ func (w *window) countIn(from, to int64) int {
 }
 
 // reachOn is the end of the minute, from that of from on, with which n ids are
-// reached; the end of all minutes if there are fewer.
-func (w *window) reachOn(from time.Time, n int) time.Time {
+// reached; false if there are fewer.
+func (w *window) reachOn(from time.Time, n int) (time.Time, bool) {
 	minutes := w.between(minuteOf(from), maxMinute)
-	if len(minutes) == 0 {
-		return from
-	}
 	for i := range minutes {
 		if n -= minutes[i].ids.len(); n <= 0 {
-			return minuteTime(minutes[i].minute + 1)
+			return minuteTime(minutes[i].minute + 1), true
 		}
 	}
-	return minuteTime(minutes[len(minutes)-1].minute + 1)
+	return time.Time{}, false
 }
 
 // size is what the window takes, in bytes, but for an allowance of some
