@@ -317,12 +317,18 @@ func (l *CommittedLog) leader(ctx context.Context) (int32, error) {
 	if err != nil {
 		return -1, lacking("Read", err)
 	}
-	if left := time.Until(l.Cluster.Throttled(node, protocol.Fetch)); left > 0 {
-		if err := pause(ctx, left); err != nil {
+	for {
+		left := time.Until(l.Cluster.Throttled(node, protocol.Fetch))
+		if left <= 0 {
+			return node, nil
+		}
+		if l.progress != nil { // waiting as long as one is told to is getting on
+			l.progress()
+		}
+		if err := pause(ctx, min(left, stalled/2)); err != nil {
 			return -1, fmt.Errorf("waiting for broker %d: %w: %w", node, errThrottled, err)
 		}
 	}
-	return node, nil
 }
 
 func (l *CommittedLog) refusal(code int16) error {

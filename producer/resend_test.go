@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -202,5 +203,27 @@ func TestASpentQuotaIsWaitedForBeforeATransaction(t *testing.T) {
 	}
 	if got := time.Since(began); got < wait-50*time.Millisecond {
 		t.Errorf("waited %v, want the rest of %v", got, wait)
+	}
+}
+
+// A commit that was not sent, and will not be until an operator mends something,
+// is refused and not unknown.
+func TestACommitThatCannotBeSentIsRefused(t *testing.T) {
+	broker, g := fake(t), &gate{}
+	var gone atomic.Bool
+	broken := errors.New("no key")
+	cluster := wire.Open(wire.Config{Brokers: broker.ListenAddrs(), Dial: g.dial, TLS: func() (*tls.Config, error) {
+		if gone.Load() {
+			return nil, broken
+		}
+		return nil, nil
+	}})
+	t.Cleanup(cluster.Close)
+	txn, _ := opened(t, broker, cluster, V2)
+	gone.Store(true)
+	g.set(true) // what is open ends
+	err := txn.commit(patient(t))
+	if !errors.Is(err, broken) || outcomeOf(err) != Refused {
+		t.Errorf("got %v (%v), want a refusal for lack of credentials", err, outcomeOf(err))
 	}
 }

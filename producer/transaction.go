@@ -390,7 +390,7 @@ func (t *transactor) commit(ctx context.Context) error {
 			err = errNotAsked{err}
 		} else if err = t.cluster.Do(ctx, node, req); err == nil {
 			err = kafkaError(req.ErrorCode)
-		} else if !unsent(err) {
+		} else if !errors.Is(err, wire.ErrNotSent) {
 			return asUnknown(err)
 		}
 		switch {
