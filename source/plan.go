@@ -95,7 +95,7 @@ func (s *session) nextSlice(to time.Time) *reading {
 	}
 	r := s.newReading(since, to.Add(edge), since.Add(edge), to, ids)
 	r.first = CatchUp
-	r.evidence.least = len(ids) > 0
+	r.evidence.least = len(r.evidence.ids) > 0
 	return r
 }
 

@@ -158,8 +158,10 @@ func (s *session) wait(ctx context.Context) error {
 		return s.arrived(ctx, &s.back)
 	case <-woken:
 		s.p.budget.Unblock()
-		s.front.retry.reset()
-		s.front.at = time.Time{}
+		for _, l := range []*lane{&s.front, &s.back} {
+			l.retry.reset()
+			l.at = time.Time{}
+		}
 		return nil
 	case <-timer.C:
 		return nil
