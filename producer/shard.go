@@ -101,6 +101,10 @@ func (s *shard) proven() {
 	}
 }
 
+// soon is how long a shard must have worked to be taken over again without a
+// wait.
+const soon = time.Second
+
 // run holds the shard until ctx ends: take over, serve, and after any doubt
 // again from the start, which is the only way to recover.
 func (s *shard) run(ctx context.Context) {
@@ -115,6 +119,8 @@ func (s *shard) run(ctx context.Context) {
 		if served > time.Minute {
 			wait.Reset()
 		}
+		// What has worked for a while is tried again at once.
+		again := s.doubt == nil && served > soon
 		s.doubt = err
 		s.state(Recovering, err)
 		s.metrics.recovery(s.index, err)
@@ -129,7 +135,7 @@ func (s *shard) run(ctx context.Context) {
 		case errors.Is(err, kafka.MessageSizeTooLarge):
 			wait.Reset() // the next is not the same again
 		}
-		if pause(ctx, wait.NextBackOff()) != nil {
+		if !again && pause(ctx, wait.NextBackOff()) != nil {
 			return
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go/compress"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )
 
@@ -91,4 +92,35 @@ func BenchmarkPositionsOfTenThousand(b *testing.B) {
 			read(0)
 		}
 	})
+}
+
+// What a doubt costs: from the moment that a shard at work is fenced to its next
+// transaction.
+func BenchmarkDoubt(b *testing.B) {
+	k := kafkatest.Shared(b, kafkas[V2])
+	topics, f, group := testTopics(b, 1, 3), newFeed(b, 61), named(b, "group")
+	in := run(b, group, "one", topics, wire.Config{Brokers: k.Brokers()}, f)
+	f.progress(b, 3, 0)
+	other := newTransactor(open(b, k.Brokers()...), transactionalID(group, 0), V2)
+	var took time.Duration
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for b.Loop() {
+		for until := time.Now().Add(2 * soon); time.Now().Before(until); {
+			<-tick.C
+		}
+		if err := other.init(patient(b)); err != nil {
+			b.Fatal(err)
+		}
+		began, sessions := time.Now(), f.get(f.sessions, 0)
+		for f.get(f.sessions, 0) == sessions {
+			<-tick.C
+		}
+		for commits := f.get(f.commits, 0); f.get(f.commits, 0) == commits; {
+			<-tick.C
+		}
+		took += time.Since(began)
+	}
+	b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "ms/doubt")
+	in.stop()
 }
