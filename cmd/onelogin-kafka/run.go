@@ -151,7 +151,8 @@ type instance struct {
 func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg, Files: files(), Memory: boundMemory(cfg)})
+	plan := memory.NewPlan(int64(cfg.Memory), os.DirFS("/"))
+	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg, Files: files(), Memory: plan, Counted: bound(plan, cfg.Memory != 0)})
 	if err != nil {
 		return nil, usage(err)
 	}
@@ -162,14 +163,14 @@ func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
 	return &instance{svc: svc, web: web}, nil
 }
 
-// boundMemory has the process stay within what the configuration or its container
-// says, and returns that in bytes.
-func boundMemory(cfg *config.Config) int64 {
-	size := memory.Size(int64(cfg.Memory), os.DirFS("/"))
-	if _, set := os.LookupEnv("GOMEMLIMIT"); !set || cfg.Memory != 0 {
-		debug.SetMemoryLimit(memory.GoLimit(size))
+// bound has Go's runtime keep to a plan. What an operator has told it counts
+// unless the configuration says another thing.
+func bound(plan memory.Plan, configured bool) func(connectors int) {
+	return func(connectors int) {
+		if _, set := os.LookupEnv("GOMEMLIMIT"); !set || configured {
+			debug.SetMemoryLimit(plan.GoLimit(connectors))
+		}
 	}
-	return size
 }
 
 // run serves until ctx ends.

@@ -35,7 +35,7 @@ type Config struct {
 	// Compression is none, gzip, snappy, lz4 or zstd.
 	Compression string `yaml:"compression"`
 	// Memory is what the process should stay within, 64 MiB to 1 TiB; 0 = auto: the
-	// container's limit, or 512 MiB.
+	// container's limit, if it has one.
 	Memory Size `yaml:"memory" config:"auto"`
 	HTTP   HTTP `yaml:"http"`
 	Log    Log  `yaml:"log"`

@@ -8,33 +8,57 @@ import (
 	"strings"
 )
 
-// DefaultSize is what a process without a limit of its own takes for its size.
-const DefaultSize = 512 << 20
+// Without a limit a process is reckoned at this size, and so much more for each
+// connector.
+const (
+	defaultSize  = 512 << 20
+	perConnector = 100 << 10
+)
 
 // least is the smallest size that the service works with.
 const least = 64 << 20
 
-// Size returns the bytes that a process should stay within: those configured,
-// or where that is 0 the limit of its container, or 512 MiB. root is the root of
-// the file system.
-func Size(configured int64, root fs.FS) int64 {
-	if configured > 0 {
-		return max(configured, least)
-	}
-	if limit, ok := containerLimit(root); ok {
-		return max(limit, least)
-	}
-	return DefaultSize
+// mostPages is as much as is of use: more pages in hand make nothing quicker.
+const mostPages = 256 << 20
+
+// Plan is how a process uses its memory.
+type Plan struct {
+	size  int64
+	bound bool // by the configuration, or a container
 }
 
-// GoLimit is what Go's runtime is told of a size (GOMEMLIMIT): the rest is for
-// what it does not count.
-func GoLimit(size int64) int64 { return size - size/10 }
+// NewPlan plans for the size that is configured, or where that is 0 for the limit
+// of the process's container, or for none. root is the root of the file system.
+func NewPlan(configured int64, root fs.FS) Plan {
+	if configured > 0 {
+		return Plan{max(configured, least), true}
+	}
+	if limit, ok := containerLimit(root); ok {
+		return Plan{max(limit, least), true}
+	}
+	return Plan{defaultSize, false}
+}
 
-// ForPages is the part of a size that pages may take. A page is held as it came,
-// as records before compression, and compressed; and garbage is collected when
-// there is some.
-func ForPages(size int64) int64 { return size / 5 }
+// Pages is how many bytes pages may take. A page is held as it came, as records
+// before compression, and compressed; and garbage is collected when there is
+// some. The zero Plan has as much as one without a limit.
+func (p Plan) Pages() int64 {
+	if p.size == 0 {
+		p.size = defaultSize
+	}
+	return min(p.size/5, mostPages)
+}
+
+// GoLimit is what Go's runtime is told (GOMEMLIMIT) with so many connectors: nine
+// tenths, since it does not count all. Where there is no limit it grows with the
+// connectors, so that the collector does not work for room that nobody needs.
+func (p Plan) GoLimit(connectors int) int64 {
+	size := p.size
+	if !p.bound {
+		size += int64(connectors) * perConnector
+	}
+	return size - size/10
+}
 
 // containerLimit is the memory limit of the control group that the process is
 // in, of either version, or of one above it.

@@ -134,7 +134,7 @@ func TestBudgetOfThoseWhoGiveUp(t *testing.T) {
 	})
 }
 
-func TestSize(t *testing.T) {
+func TestSizeOfAPlan(t *testing.T) {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	for name, c := range map[string]struct {
 		configured int64
@@ -157,11 +157,23 @@ func TestSize(t *testing.T) {
 		}, 512 << 20},
 		"not to be read": {0, fstest.MapFS{"proc/self/cgroup": file("nonsense\n0::/\n"), "sys/fs/cgroup/memory.max": file("?")}, 512 << 20},
 	} {
-		if got := Size(c.configured, c.root); got != c.want {
+		if got := NewPlan(c.configured, c.root).size; got != c.want {
 			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
 	}
-	if GoLimit(1000) != 900 || ForPages(1000) != 200 {
-		t.Errorf("shares of 1000: %d for Go, %d for pages", GoLimit(1000), ForPages(1000))
+}
+
+func TestPlan(t *testing.T) {
+	bound, free := NewPlan(512<<20, fstest.MapFS{}), NewPlan(0, fstest.MapFS{})
+	if got := bound.GoLimit(10_000); got != 512<<20-512<<20/10 {
+		t.Errorf("a limit with 10,000 connectors: got %d", got)
+	}
+	if got := free.GoLimit(10_000); got < 1<<30 || got <= free.GoLimit(10) {
+		t.Errorf("none, with 10,000 connectors: got %d", got)
+	}
+	for p, want := range map[Plan]int64{{}: 512 << 20 / 5, bound: 512 << 20 / 5, free: 512 << 20 / 5, NewPlan(64<<30, fstest.MapFS{}): mostPages} {
+		if got := p.Pages(); got != want {
+			t.Errorf("pages of %+v: got %d, want %d", p, got, want)
+		}
 	}
 }

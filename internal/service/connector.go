@@ -99,6 +99,9 @@ func (s *Service) Apply(cfg *config.Config) Changes {
 		}
 	}
 	s.mu.Unlock()
+	if s.opts.Counted != nil {
+		s.opts.Counted(len(next))
+	}
 	news.tell(&s.opts.Log)
 	return n
 }

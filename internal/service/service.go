@@ -4,7 +4,6 @@
 package service
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -34,9 +33,10 @@ type Options struct {
 	// Files is how many this process may have open at once, sockets included; 0 =
 	// not known.
 	Files uint64
-	// Memory is what the process should stay within, in bytes; 0 = as much as
-	// without a container.
-	Memory int64
+	// Memory is how the process uses its memory.
+	Memory memory.Plan
+	// Counted, if not nil, is told the number of connectors each time they change.
+	Counted func(connectors int)
 }
 
 // Service is one instance: its connectors and its part of the shards.
@@ -82,7 +82,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		cluster: cluster,
 		types:   schemas.NewTypes(),
 		metrics: source.NewMetrics(opts.Registry),
-		memory:  memory.NewBudget(memory.ForPages(cmp.Or(opts.Memory, memory.DefaultSize))),
+		memory:  memory.NewBudget(opts.Memory.Pages()),
 		http:    opts.HTTP,
 		settings: settings{
 			instance: cfg.Instance, key: cfg.Key, compact: cfg.Value == config.ValueCompact,
