@@ -333,7 +333,7 @@ func (s *stage) token(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"error":"invalid_client","error_description":%q}`, secret)
 		return
 	}
-	fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":1}`, marker("issued token"))
+	fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":4}`, marker("issued token"))
 }
 
 // openKafka starts a broker that logs in as the stage wants it.
