@@ -126,8 +126,9 @@ type answer struct {
 }
 
 // edgeTries is how often a call is made that the edge refuses. Others have been
-// slowed down by then: who is refused still has a trouble of its own.
-const edgeTries = 6
+// slowed down by then, and an edge that counts in windows of ten seconds has begun
+// another: who is refused still has a trouble of its own.
+const edgeTries = 8
 
 // do makes one HTTP request when its turn has come, and makes it again, a few
 // times, where the edge refuses it: nothing has counted it but the edge.
@@ -160,13 +161,13 @@ func (c *Client) do(ctx context.Context, r request) (*answer, error) {
 		if err := sleep(ctx, max(told, wait/2+rand.N(wait))); err != nil {
 			return nil, err
 		}
-		wait *= 2
+		wait = min(2*wait, 16*edgeRetry)
 	}
 }
 
 const (
 	// edgeRetry is about how long a call that the edge refused waits before it is
-	// made again; twice as long each further time.
+	// made again; twice as long each further time, up to sixteen times.
 	edgeRetry = 500 * time.Millisecond
 	// edgeRetryMost is the longest wait that is not told as THROTTLED.
 	edgeRetryMost = 10 * time.Second
