@@ -103,7 +103,7 @@ func TestBudgetLastsTheHour(t *testing.T) {
 		{1, 0.5, 4 * time.Second},
 		{5, 0.5, 15 * time.Second},
 		{15, 0.5, 30 * time.Second}, // 10 s but for the last polls of an hour, which wait for the next
-		{25, 0.5, 3 * time.Minute}, // takes three quarters of the share on full pages
+		{25, 0.5, 3 * time.Minute},  // takes three quarters of the share on full pages
 		{1, 0.1, 45 * time.Second},
 		{3, 0.1, 60 * time.Second},
 	} {
