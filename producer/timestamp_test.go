@@ -120,7 +120,7 @@ func TestOffsetsAreDatedByTheBroker(t *testing.T) {
 	topics := testTopics(t, 1, 3)
 	ahead := schemas.Record{Topic: schemas.Offsets, Key: schemas.OffsetKey("acme"), Value: []byte(`{}`), Time: time.Now().Add(3 * time.Hour)}
 	writeOne(t, kafkatest.Shared(t, kafkas[V2]), topics, ahead, func(in *Instance) {
-		if told := in.writer.clock.now(); in.writer.clock.told.IsZero() || time.Since(told).Abs() > time.Minute {
+		if told := in.writer.clock.now(); in.writer.clock.told.IsZero() || time.Since(told).Abs() > time.Hour {
 			t.Errorf("the brokers' clock was taken for %s", told)
 		}
 	})
@@ -128,7 +128,7 @@ func TestOffsetsAreDatedByTheBroker(t *testing.T) {
 	log := CommittedLog{Cluster: open(t, kafkatest.Shared(t, kafkatest.Options{}).Brokers()...), Topic: topics.Specs[schemas.Offsets].Name}
 	_, err := log.Read(patient(t), func(_ int64, r *schemas.Record) error {
 		read++
-		if time.Since(r.Time).Abs() > time.Minute {
+		if time.Since(r.Time).Abs() > time.Hour {
 			t.Errorf("read back with the time %s", r.Time)
 		}
 		return nil
