@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )
@@ -90,9 +91,7 @@ func TestAQuotaIsUsedUp(t *testing.T) {
 			CommitInterval: 100 * time.Millisecond, Serve: p.serve,
 		},
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- in.Run(ctx) }()
+	_, stop := inBackground(t, in)
 	waitFor(t, "a page", func() bool { return p.committed.Load() > 0 })
 	began := time.Now()
 	<-time.After(forAbout)
@@ -107,13 +106,10 @@ func TestAQuotaIsUsedUp(t *testing.T) {
 	if gauge(t, registry, "onelogin_kafka_throttled_seconds_total") == 0 {
 		t.Error("the metric shows no throttling")
 	}
-	stopping := time.Now()
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	if took := time.Since(stopping); took > 10*time.Second {
-		t.Errorf("stopped after %v, want 10 s at most", took)
+	stopping := wait.Begin()
+	stop()
+	if stopping.Passed() > 10*time.Second {
+		t.Errorf("stopped after %v, want 10 s at most", stopping)
 	}
 }
 

@@ -144,7 +144,7 @@ func (in *started) unfit(t *testing.T, says ...string) {
 				t.Errorf("%q does not say %q", err, s)
 			}
 		}
-	case <-time.After(patience):
+	case <-patient(t).Done():
 		t.Fatal("the instance goes on")
 	}
 }
@@ -341,7 +341,7 @@ func TestTwoDeploymentsThatStartAtOnce(t *testing.T) {
 	select {
 	case over = <-both[0].ended:
 	case over = <-both[1].ended:
-	case <-time.After(patience):
+	case <-patient(t).Done():
 		t.Fatal("both go on")
 	}
 	if !errors.Is(over, ErrUnfit) {

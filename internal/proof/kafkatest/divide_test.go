@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 )
 
 // leaders is what one node tells of who leads a topic's partitions.
@@ -44,31 +45,21 @@ func TestCutOff(t *testing.T) {
 		}
 		return by
 	}
-	within := func(what string, ok func() bool) {
-		t.Helper()
-		for late := time.After(time.Minute); !ok(); {
-			select {
-			case <-late:
-				t.Fatalf("waited a minute for %s", what)
-			case <-time.After(100 * time.Millisecond):
-			}
-		}
-	}
-	within("the node to lead partitions", func() bool { return led(k.Node(1)) > 0 })
+	wait.For(t, "the node to lead partitions", time.Minute, func() bool { return led(k.Node(1)) > 0 })
 	before := leaders(t, node, topic)
 	heal := node.CutOff(t)
-	began := time.Now()
+	began := wait.Begin()
 	for _, other := range []int{1, 2} {
-		within("the others to take its partitions over", func() bool { return led(k.Node(other)) == 0 })
+		wait.For(t, "the others to take its partitions over", time.Minute, func() bool { return led(k.Node(other)) == 0 })
 	}
-	t.Logf("taken over after %v", time.Since(began))
+	t.Logf("taken over after %v", began)
 	for p, leader := range leaders(t, node, topic) {
 		if leader != before[p] {
 			t.Errorf("the node that was cut off says that %d leads partition %d, want what it knew: %d", leader, p, before[p])
 		}
 	}
 	heal()
-	within("the node to know better", func() bool { return led(node) == 0 })
+	wait.For(t, "the node to know better", time.Minute, func() bool { return led(node) == 0 })
 	if err := k.WaitReady(ctx(t)); err != nil {
 		t.Error(err)
 	}
