@@ -46,6 +46,7 @@ const blind = time.Hour
 type counting struct {
 	*audit.Auditor
 	events atomic.Int64
+	whole  atomic.Bool // it has judged since it was asked for its last report
 }
 
 // Add counts events. Positions come for ever, those of sweeps that find nothing.
@@ -100,8 +101,11 @@ func (w *World) Follow(ctx context.Context) func(bound time.Duration) *audit.Rep
 		}
 		cancel()
 		<-done
-		if err := w.Blind(); err != nil {
+		switch err := w.Blind(); {
+		case err != nil:
 			w.tb.Errorf("auditing: %v", err)
+		case !auditor.whole.Load():
+			w.tb.Errorf("the auditor could not read to the end: a transaction stays open, or a partition cannot be read\n%s", w.watermarks())
 		}
 		truth, err := w.Truth()
 		if err != nil {
@@ -127,6 +131,7 @@ func (w *World) follow(ctx context.Context, reader *audit.Reader, auditor *count
 			return false
 		}
 		r := auditor.Report(truth, time.Time{})
+		auditor.whole.Store(true)
 		w.judge(r)
 		return !cut.Quiet || !r.OK()
 	})
