@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -25,28 +25,52 @@ type refuser struct {
 }
 
 func (r *refuser) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	broker, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	return &refusingConn{Conn: c, by: r}, nil
+	client, here := net.Pipe()
+	go func() { // the broker's answers
+		defer here.Close()
+		_, _ = io.Copy(here, broker)
+	}()
+	go func() { // the client's requests, of which one is under way at a time
+		defer broker.Close()
+		for {
+			frame, err := readFrame(here)
+			if err != nil {
+				return
+			}
+			if code := int16(r.code.Load()); code != 0 && protocol.ApiKey(binary.BigEndian.Uint16(frame[4:])) == protocol.Produce {
+				answer, err := refused(frame, code)
+				if err != nil {
+					return
+				}
+				r.hits.Add(1)
+				_, _ = here.Write(answer)
+				continue
+			}
+			if _, err := broker.Write(frame); err != nil {
+				return
+			}
+		}
+	}()
+	return client, nil
 }
 
-// refusingConn relies on wire's connections: one request at a time, each
-// written at once.
-type refusingConn struct {
-	net.Conn
-	by *refuser
-
-	mu     sync.Mutex
-	answer []byte
-}
-
-func (c *refusingConn) Write(frame []byte) (int, error) {
-	code := int16(c.by.code.Load())
-	if code == 0 || protocol.ApiKey(binary.BigEndian.Uint16(frame[4:])) != protocol.Produce {
-		return c.Conn.Write(frame)
+// readFrame reads a request with its size.
+func readFrame(r io.Reader) ([]byte, error) {
+	frame := make([]byte, 4)
+	if _, err := io.ReadFull(r, frame); err != nil {
+		return nil, err
 	}
+	frame = append(frame, make([]byte, binary.BigEndian.Uint32(frame))...)
+	_, err := io.ReadFull(r, frame[4:])
+	return frame, err
+}
+
+// refused is an answer that refuses every batch of a Produce.
+func refused(frame []byte, code int16) ([]byte, error) {
 	req := kmsg.NewPtrProduceRequest()
 	req.SetVersion(int16(binary.BigEndian.Uint16(frame[6:])))
 	body := frame[14+int(binary.BigEndian.Uint16(frame[12:])):] // after the client id
@@ -54,7 +78,7 @@ func (c *refusingConn) Write(frame []byte) (int, error) {
 		body = body[1:]
 	}
 	if err := req.ReadFrom(body); err != nil {
-		return 0, err
+		return nil, err
 	}
 	res := req.ResponseKind().(*kmsg.ProduceResponse)
 	for _, t := range req.Topics {
@@ -73,22 +97,7 @@ func (c *refusingConn) Write(frame []byte) (int, error) {
 	}
 	answer = res.AppendTo(answer)
 	binary.BigEndian.PutUint32(answer, uint32(len(answer)-4))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.answer = answer
-	c.by.hits.Add(1)
-	return len(frame), nil
-}
-
-func (c *refusingConn) Read(b []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.answer) > 0 {
-		n := copy(b, c.answer)
-		c.answer = c.answer[n:]
-		return n, nil
-	}
-	return c.Conn.Read(b)
+	return answer, nil
 }
 
 // A leader that refuses a batch for good stops the shard with a reason that
