@@ -323,6 +323,9 @@ func (s *stage) openOneLogin() (base string) {
 	}))
 }
 
+// tokenLife is how long a token of the endpoint counts.
+const tokenLife = 2 * time.Second
+
 // token answers as a token endpoint that knows one client; what it refuses it
 // repeats, as some do.
 func (s *stage) token(w http.ResponseWriter, r *http.Request) {
@@ -333,7 +336,7 @@ func (s *stage) token(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"error":"invalid_client","error_description":%q}`, secret)
 		return
 	}
-	fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":4}`, marker("issued token"))
+	fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":%d}`, marker("issued token"), int(tokenLife.Seconds()))
 }
 
 // openKafka starts a broker that logs in as the stage wants it.
@@ -490,6 +493,20 @@ func (s *stage) commands() {
 	}
 }
 
+// cutting is await, with the brokers' connections cut off every now and then:
+// what logs in again with a token that still counts is not told apart else.
+func (s *stage) cutting(p *process, what string, ok func() bool) {
+	s.t.Helper()
+	var cut time.Time
+	s.await(p, what, func() bool {
+		if time.Since(cut) > tokenLife+time.Second {
+			cut = time.Now()
+			s.broker.cut()
+		}
+		return ok()
+	})
+}
+
 // wrong has secrets that can be used and are refused.
 func (s *stage) wrong(run *process) {
 	t := s.t
@@ -497,8 +514,9 @@ func (s *stage) wrong(run *process) {
 	for _, long := range []bool{false, true} {
 		refused := func(path string) string { return ugliest(path, long) + marker(path) }
 		s.set(refused, s.kafka, "connectors[].client_secret")
-		s.broker.cut()
-		s.await(run, "the brokers' refusal", func() bool { return s.ready(run) == http.StatusServiceUnavailable })
+		s.cutting(run, "the brokers' refusal", func() bool {
+			return s.ready(run) == http.StatusServiceUnavailable
+		})
 		s.await(run, "OneLogin's refusal", func() bool {
 			return strings.Contains(s.ask(run, "POST /api/v1/connectors/{name}/check", true), "Credentials error")
 		})
@@ -534,11 +552,10 @@ func (s *stage) unusable(run *process) {
 		odd := func(path string) string { return f.of(marker(path)) }
 		mark := len(run.errs.String())
 		s.set(odd, s.kafka, "connectors[].client_secret")
-		s.broker.cut()
-		s.await(run, f.name+" told by the check", func() bool {
+		s.cutting(run, f.name+" told by the check", func() bool {
 			return strings.Contains(s.ask(run, "POST /api/v1/connectors/{name}/check", true), f.odd)
 		})
-		s.await(run, f.name+" told of the brokers' secret", func() bool {
+		s.cutting(run, f.name+" told of the brokers' secret", func() bool {
 			return strings.Contains(s.ask(run, "GET /readyz", false), f.odd) && strings.Contains(run.errs.String()[mark:], f.odd)
 		})
 		s.pages(run, f.name)
@@ -608,8 +625,7 @@ func (s *stage) keys(run *process) {
 			}
 		}
 		s.set(func(string) string { return bad.text }, "kafka.tls.key_file", "http.tls.key_file")
-		s.broker.cut()
-		s.await(run, name+" told of the brokers' key", func() bool { return strings.Contains(s.ask(run, "GET /readyz", false), bad.says) })
+		s.cutting(run, name+" told of the brokers' key", func() bool { return strings.Contains(s.ask(run, "GET /readyz", false), bad.says) })
 		s.pages(run, "the key being "+name)
 		for _, args := range refusing {
 			p := startProcess(t, append(slices.Clone(args), "--config", s.config)...)
