@@ -8,7 +8,7 @@ import (
 )
 
 // The pace after a cut. With a limit of 20 calls a second and more to do than
-// that, it goes from 17 to about 21 and back every 25 s or so.
+// that, it goes from 18 to about 22 and back every 25 s or so.
 const (
 	// cutTo is the part of what the edge took that is asked of it after a cut.
 	cutTo = 0.9
