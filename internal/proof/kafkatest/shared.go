@@ -16,8 +16,12 @@ var shared struct {
 	mu       sync.Mutex
 	on       bool
 	clusters map[string]*sharing
-	failed   map[string]error
+	failed   map[string][]error
 }
+
+// mostStarts is how often a start is tried, once a test, before all are told at once that it fails: once may be one test's bad
+// luck.
+const mostStarts = 2
 
 // sharing is one cluster and how many tests have it at this moment.
 type sharing struct {
@@ -39,7 +43,7 @@ type runner struct{ m TestingM }
 
 func (r runner) Run() int {
 	shared.mu.Lock()
-	shared.on, shared.clusters, shared.failed = true, map[string]*sharing{}, map[string]error{}
+	shared.on, shared.clusters, shared.failed = true, map[string]*sharing{}, map[string][]error{}
 	shared.mu.Unlock()
 	code := r.m.Run()
 	shared.mu.Lock()
@@ -87,15 +91,15 @@ func take(key string, opts Options) (*sharing, error) {
 	if !shared.on {
 		return nil, errors.New("kafkatest.Shared needs kafkatest.Main in the package's TestMain")
 	}
-	if err := shared.failed[key]; err != nil {
-		return nil, err
+	if failed := shared.failed[key]; len(failed) >= mostStarts {
+		return nil, errors.Join(failed...)
 	}
 	s := shared.clusters[key]
 	if s == nil {
 		// Not the test's context: the cluster outlives the test that happens to be the first.
 		c, err := New(context.Background(), opts)
 		if err != nil {
-			shared.failed[key] = err
+			shared.failed[key] = append(shared.failed[key], err)
 			return nil, err
 		}
 		s = &sharing{Cluster: c}
