@@ -6,7 +6,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG VERSION COMMIT
+ARG VERSION
+ARG COMMIT
 RUN flags=$(scripts/version.sh) && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $flags" -o /out/onelogin-kafka ./cmd/onelogin-kafka \
  && mkdir -p /out/var/connectors
 

@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -81,14 +80,14 @@ func TestScramAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state, hello, err := m.Start(context.Background())
+		state, hello, err := m.Start(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, nonce, _ := strings.Cut(string(hello), ",r=")
-		done, _, err := state.Next(context.Background(), []byte(strings.ReplaceAll(tt.first, "NONCE", nonce)))
+		done, _, err := state.Next(t.Context(), []byte(strings.ReplaceAll(tt.first, "NONCE", nonce)))
 		if err == nil && !done {
-			done, _, err = state.Next(context.Background(), []byte(tt.second))
+			done, _, err = state.Next(t.Context(), []byte(tt.second))
 		}
 		if !errors.Is(err, tt.want) || done || strings.Contains(err.Error(), secretWord) {
 			t.Errorf("%s: got %v, %v, want %v", name, done, err, tt.want)

@@ -137,8 +137,7 @@ func (f form) says(path string) string {
 type setting struct {
 	name string
 	// line is the key and value, and env what a variable must hold; ok is false
-	// where it cannot be written so. exact tells whether what is written is what
-	// will be read.
+	// where it cannot be written so.
 	line func(t *testing.T, key, text string) (line string, env map[string]string, ok bool)
 	// exact tells whether what is written is what will be read.
 	exact bool
@@ -195,6 +194,7 @@ func withSecret(path, line string) string {
 // it is refused.
 var refusing = [][]string{
 	{"config", "check"}, {"config", "check", "--json"}, {"run", "--strict"}, {"run"}, {"check"}, {"check", "--json"}, {"tail"},
+	{"offsets", "take-over"}, {"offsets", "copy", "--to", "other"},
 }
 
 // TestConfigurationShowsNoSecret drives every secret of the configuration, in

@@ -41,8 +41,8 @@ var given = map[string]struct{ text, want, err string }{
 	"too long":                      {strings.Repeat("a", 64<<10+1), "", "is longer than 65536 bytes"},
 }
 
-// inFile, inVariable and inPlace are the configuration of a password that is
-// given in one of three ways, and the variables that it needs.
+// ways has, for each way of giving a password, its configuration and the
+// variables that this needs.
 var ways = map[string]func(t *testing.T, text string) (path string, env map[string]string){
 	"in a file": func(t *testing.T, text string) (string, map[string]string) {
 		return write(t, map[string]string{"config.yaml": withPassword("password_file: secret"), "secret": text}), nil
