@@ -197,7 +197,8 @@ func TestNoSecretIsEverSeen(t *testing.T) {
 	eventually(t, "events and dead letters in Kafka", func() bool {
 		for _, topic := range []schemas.Topic{schemas.Events, schemas.DeadLetter, schemas.Status} {
 			log := &producer.CommittedLog{Cluster: cluster, Topic: names[topic]}
-			if end, err := log.End(t.Context()); err != nil || end == 0 {
+			// What is there at its end may be a transaction that was given up.
+			if end, err := log.End(t.Context()); err != nil || end == 0 || dump(t, log) == "" {
 				return false
 			}
 		}
