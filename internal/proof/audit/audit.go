@@ -22,7 +22,7 @@ type Rules struct {
 	// MaxLateness is by how much an event may appear after its creation and
 	// still has to be in the topic. Zero: any.
 	MaxLateness time.Duration
-	// SweepSlack is how long before a position's updated_at an event must have
+	// SweepSlack is how long before a position was written an event must have
 	// been visible for complete_through to vouch for it; default 10 s.
 	SweepSlack time.Duration
 	// FollowedFrom restricts A9 to events visible since then.
@@ -413,6 +413,9 @@ func (a *Auditor) readPosition(e *Entry) positionRecord {
 	default:
 		if r.position, err = parsePosition(e.Value); err != nil {
 			flaw("A2", "position-malformed", err.Error())
+		}
+		if !e.Appended.IsZero() {
+			r.position.written = micros(e.Appended)
 		}
 	}
 	return r

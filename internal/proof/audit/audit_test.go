@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -65,6 +66,18 @@ func TestExcuses(t *testing.T) {
 	}
 }
 
+// claimed is a history whose last position vouches for an event that is not
+// there and was visible so long before the position's updated_at.
+func claimed(t *testing.T, visible time.Duration) *plan {
+	t.Helper()
+	p := rightPlan("tenant")
+	last := lastPosition(t, p, "acme")
+	last.edit(t, "complete_through", func(any) any { return start.Add(10 * time.Minute) })
+	last.edit(t, "updated_at", func(any) any { return start.Add(time.Hour) })
+	p.truth["acme"] = append([]Fact{{ID: 3, Created: micros(start.Add(9 * time.Minute)), Visible: micros(start.Add(time.Hour - visible))}}, p.truth["acme"]...)
+	return p
+}
+
 // An event that was visible too shortly before the position was written is not
 // vouched for by its complete_through.
 func TestCompleteThroughVouchesForWhatWasVisible(t *testing.T) {
@@ -72,14 +85,33 @@ func TestCompleteThroughVouchesForWhatWasVisible(t *testing.T) {
 		visible time.Duration // before updated_at
 		told    bool
 	}{{11 * time.Second, true}, {10 * time.Second, true}, {9 * time.Second, false}} {
-		p := rightPlan("tenant")
-		last := lastPosition(t, p, "acme")
-		last.edit(t, "complete_through", func(any) any { return start.Add(10 * time.Minute) })
-		last.edit(t, "updated_at", func(any) any { return start.Add(time.Hour) })
-		p.truth["acme"] = append([]Fact{{ID: 3, Created: micros(start.Add(9 * time.Minute)), Visible: micros(start.Add(time.Hour - c.visible))}}, p.truth["acme"]...)
-		r := judgePlan(t, p, nil, Rules{})
+		r := judgePlan(t, claimed(t, c.visible), nil, Rules{})
 		if got := r.Has("A6", "complete_through-early"); got != c.told {
 			t.Errorf("visible %s before: got %t, want %t\n%s", c.visible, got, c.told, r)
+		}
+	}
+}
+
+// Where the broker says when a position was written, the clock of who wrote it
+// does not count: it may be hours ahead.
+func TestCompleteThroughByTheBrokersClock(t *testing.T) {
+	for _, c := range []struct {
+		appended time.Duration // before updated_at
+		told     bool
+	}{{0, true}, {time.Second, true}, {2 * time.Second, false}, {time.Hour, false}} {
+		p, brokers, kept := claimed(t, 11*time.Second), cluster(t, nil), keeper{}
+		write(t, brokers, p.txns)
+		if _, err := reader(t, brokers).Snapshot(t.Context(), &kept); err != nil {
+			t.Fatal(err)
+		}
+		for i := range kept.entries {
+			if e := &kept.entries[i]; e.Kind == Offsets && !e.Control {
+				e.Appended = start.Add(time.Hour - c.appended)
+			}
+		}
+		r := Check(Rules{}, nil, slices.Values(kept.entries), p.truth)
+		if got := r.Has("A6", "complete_through-early"); got != c.told {
+			t.Errorf("written %s before updated_at: got %t, want %t\n%s", c.appended, got, c.told, r)
 		}
 	}
 }

@@ -55,6 +55,9 @@ type Entry struct {
 	Value   []byte // nil in a tombstone
 	Headers []Header
 	Time    time.Time
+	// Appended is when it was written by the broker's clock; zero where the
+	// broker dates nothing on the topic.
+	Appended time.Time
 	// Received is when a follower read it; zero in a snapshot.
 	Received time.Time
 }

@@ -164,6 +164,9 @@ func (r *Reader) restart(ctx context.Context, tp topicPartition, c *cursor) erro
 	return nil
 }
 
+// logAppendTime is the timestamp type of records that the broker dates.
+const logAppendTime = 1
+
 var decompressor = kgo.DefaultDecompressor()
 
 // take feeds a with what a partition's answer holds. Batches without records
@@ -187,6 +190,9 @@ func (c *cursor) take(a Sink, live bool, tp topicPartition, p *kmsg.FetchRespons
 		}
 		for _, h := range rec.Headers {
 			e.Headers = append(e.Headers, Header{h.Key, h.Value})
+		}
+		if rec.Attrs.TimestampType() == logAppendTime {
+			e.Appended = rec.Timestamp
 		}
 		c.next = rec.Offset + 1
 		if rec.Attrs.IsControl() {

@@ -150,7 +150,9 @@ type position struct {
 	hasWindow   bool
 	complete    int64
 	hasComplete bool
-	updated     int64
+	// written is updated_at, or when the broker wrote it: an instance's clock may
+	// be any.
+	written int64
 }
 
 func parsePosition(value []byte) (position, error) {
@@ -182,7 +184,7 @@ func parsePosition(value []byte) (position, error) {
 		has  *bool
 	}{
 		{"through", w.Through, &p.through, nil},
-		{"updated_at", w.UpdatedAt, &p.updated, nil},
+		{"updated_at", w.UpdatedAt, &p.written, nil},
 		{"window_start", w.WindowStart, &p.windowStart, &p.hasWindow},
 		{"complete_through", w.CompleteThrough, &p.complete, &p.hasComplete},
 	} {

@@ -51,7 +51,7 @@ func (s *step) one(p *piece) bool { return s.t.pid == p.t.pid && s.t.epoch == p.
 // claim is a position at which complete_through moved.
 type claim struct {
 	complete int64
-	updated  int64
+	written  int64
 	number   int32
 }
 
@@ -148,7 +148,7 @@ func (a *Auditor) judge(c *connector, s *step) {
 	a.judgeLate(c, s, pieces)
 	c.claimed, c.last = s.position.events, s.position
 	if s.position.hasComplete && (len(c.claims) == 0 || s.position.complete > c.claims[len(c.claims)-1].complete) {
-		c.claims = append(c.claims, claim{s.position.complete, s.position.updated, c.judged})
+		c.claims = append(c.claims, claim{s.position.complete, s.position.written, c.judged})
 	}
 }
 

@@ -278,7 +278,7 @@ func (j *judgement) claims() ([]claim, []int64) {
 	}
 	visible := make([]int64, len(claims))
 	for i := len(claims) - 1; i >= 0; i-- {
-		visible[i] = claims[i].updated - j.rules.SweepSlack.Microseconds()
+		visible[i] = claims[i].written - j.rules.SweepSlack.Microseconds()
 		if i+1 < len(claims) {
 			visible[i] = min(visible[i], visible[i+1])
 		}
