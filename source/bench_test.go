@@ -45,7 +45,7 @@ func BenchmarkTake(b *testing.B) {
 					}
 					page.ServerTime = ev.CreatedAt
 					r.see(&page, ev.CreatedAt, ev.CreatedAt, s.ledger.frontier)
-					s.ledger.enter(r.result())
+					s.ledger.enter(r.result(s.p.clock.at(r.began)))
 					if err := s.take(b.Context(), r, s.sort(r, &page), false); err != nil {
 						b.Fatal(err)
 					}

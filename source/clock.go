@@ -5,30 +5,37 @@ import "time"
 // clocksApart is how far the server's clock may be from ours without being said.
 const clocksApart = 2 * time.Minute
 
-// clock is the earlier of our clock and the server's: a position must not run
-// ahead of true time, and which of them is wrong cannot be told.
+// clock is the earlier of our clock and the server's, as they stood when an
+// answer came that told the server's: a position must not run ahead of true
+// time, and which of them is wrong cannot be told. Since then it goes by what
+// has passed, so that a clock that is set meanwhile moves nothing.
 type clock struct {
-	behind time.Duration // how far the server's clock is behind ours; not negative
-	ahead  time.Duration // how far it is ahead; not negative
-	known  bool
-	apart  bool // it was said that they are far apart
+	read     time.Time     // when the answer came
+	earlier  time.Time     // the earlier of both then
+	distance time.Duration // how far they were apart; not negative
+	known    bool
+	apart    bool // it was said that they are far apart
 }
 
 // now is the earlier of both.
 func (c *clock) now() time.Time { return c.at(time.Now()) }
 
 // latest is the later of both: what was created after it was so by no clock.
-func (c *clock) latest() time.Time { return time.Now().Add(c.ahead).UTC() }
+func (c *clock) latest() time.Time { return c.now().Add(c.distance) }
 
-// at turns a time by our clock into one by the earlier. It goes by how long ago
-// t was: our clock may have been set since.
+// at turns a time that was read off our clock into one by the earlier.
 func (c *clock) at(t time.Time) time.Time {
-	now := time.Now()
-	return now.Round(0).Add(-c.behind).Add(t.Sub(now)).UTC()
+	if !c.known {
+		return t.Round(0).UTC()
+	}
+	return c.earlier.Add(t.Sub(c.read))
 }
 
 // ours turns a time by the earlier clock into one by ours.
-func (c *clock) ours(t time.Time) time.Time { return t.Add(c.behind) }
+func (c *clock) ours(t time.Time) time.Time {
+	now := time.Now()
+	return now.Add(t.Sub(c.at(now)))
+}
 
 // learnClock takes over what an answer that came at at said of the server's
 // clock; zero if it said nothing.
@@ -36,9 +43,10 @@ func (p *Poller) learnClock(server, at time.Time) {
 	if server.IsZero() {
 		return
 	}
-	c, ahead := &p.clock, server.Sub(at.Round(0))
-	c.behind, c.ahead, c.known = max(-ahead, 0), max(ahead, 0), true
-	if apart := ahead.Abs() > clocksApart; apart != c.apart {
+	c, ours := &p.clock, at.Round(0)
+	ahead := server.Sub(ours)
+	c.read, c.earlier, c.distance, c.known = at, earlier(ours, server).UTC(), ahead.Abs(), true
+	if apart := c.distance > clocksApart; apart != c.apart {
 		if c.apart = apart; apart {
 			p.log.Warn().Dur("ahead", ahead).Msg("the API's clock and ours are more than 2 minutes apart: positions go by the earlier")
 		}

@@ -236,3 +236,26 @@ func TestAnEmptyPageDoesNotEndASweep(t *testing.T) {
 		})
 	}
 }
+
+// Our clock is three hours ahead, and the first reading of a process begins
+// before any answer has said so: nothing is complete for that.
+func TestAClockAheadCompletesNothing(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		const ahead = 3 * time.Hour
+		g.api.skew = -ahead
+		began := time.Now()
+		for i, h := range series(began.Add(-ahead), 1, 60, time.Minute) {
+			h.visible = began.Add(time.Duration(i) * time.Minute)
+			g.api.add(h)
+		}
+		for i, h := range series(began.Add(time.Hour-ahead), 1000, 5000, 100*time.Millisecond) { // more than a poll overlaps
+			h.visible = began.Add(time.Hour + time.Duration(i)*100*time.Millisecond)
+			g.api.add(h)
+		}
+		g.api.add(happening{id: 100, created: began.Add(-ahead).Add(55 * time.Minute), visible: began.Add(63 * time.Minute)})
+		g.during(time.Hour)
+		g.poller = newPoller(g.api) // another process
+		g.during(2 * time.Hour)
+		g.wantPublished(5061)
+	})
+}

@@ -39,8 +39,8 @@ type entry struct {
 
 // enter takes e over.
 //
-// The frontier moves to the end of a reading that begins before it, and the
-// position to the newest event of it. A part of the past is complete once a
+// The frontier moves to the end of a reading that begins before it, as far as
+// that was the past when it began, and the position to the newest event of it. A part of the past is complete once a
 // reading that knew it already, and so could be held against what is known,
 // began when it was a sweep window old; an event that the API showed by then is
 // published. Nothing else moves either.
@@ -48,11 +48,7 @@ func (l *ledger) enter(e entry) {
 	if e.from.After(l.frontier) {
 		return
 	}
-	end := e.to
-	if end.IsZero() {
-		end = e.newest
-	}
-	l.frontier = later(l.frontier, end)
+	l.frontier = later(l.frontier, later(e.newest, earlier(e.to, e.asOf)))
 	l.through = later(l.through, e.newest)
 	if e.from.After(l.swept()) {
 		return

@@ -39,10 +39,6 @@ func overlapEvents(room int) int { return max(1, min(room/2, maxOverlapEvents)) 
 // new ones.
 func deepEvents(room int) int { return max(1, room*9/10) }
 
-// asOf is a time that is not ahead of true time: neither clock's word is taken
-// alone, but events that have come are in the past.
-func (s *session) asOf() time.Time { return later(s.p.clock.now(), s.ledger.through) }
-
 // newReading begins a reading of what is asked for, which is worth what lies
 // from from on and before to, and must show ids.
 func (s *session) newReading(since, until, from, to time.Time, ids []int64) *reading {
@@ -56,7 +52,7 @@ func (s *session) newReading(since, until, from, to time.Time, ids []int64) *rea
 	return &reading{
 		query: Query{Since: since, Until: until, Limit: s.p.size.limit()},
 		first: Tail, further: CatchUp, began: time.Now(),
-		worth:    entry{from: earlier(from, s.ledger.frontier), to: to, asOf: s.asOf(), known: s.ledger.through},
+		worth:    entry{from: earlier(from, s.ledger.frontier), to: to, known: s.ledger.through},
 		evidence: expect(ids, s.off.Events > 0 && len(s.gone) == 0),
 	}
 }

@@ -94,9 +94,12 @@ func (r *reading) seeAhead(t time.Time) {
 	}
 }
 
-// result is what r is worth at its end.
-func (r *reading) result() entry {
+// result is what r is worth at its end, having begun at began by a clock that
+// its answers have told: neither clock's word is taken alone, but events that
+// had come by then lie in the past.
+func (r *reading) result(began time.Time) entry {
 	e := r.worth
+	e.asOf = later(began, e.known)
 	if len(r.ahead) > outliers {
 		e.newest = later(e.newest, r.ahead[0])
 	}

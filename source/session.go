@@ -233,7 +233,7 @@ func (s *session) arrived(ctx context.Context, l *lane) error {
 	before, end := s.ledger, how == stepEnd && err == nil
 	if end {
 		if err = s.prove(r); err == nil {
-			s.ledger.enter(r.result())
+			s.ledger.enter(r.result(s.p.clock.at(r.began)))
 		}
 	}
 	c := s.sort(r, page)

@@ -25,6 +25,10 @@ type Rules struct {
 	// SweepSlack is how long before a position was written an event must have
 	// been visible for complete_through to vouch for it; default 10 s.
 	SweepSlack time.Duration
+	// SweepWindow is how old, SweepSlack aside, everything before complete_through
+	// must have been when a position was written: an event may still come late
+	// before that. Zero: not judged.
+	SweepWindow time.Duration
 	// FollowedFrom restricts A9 to events visible since then.
 	FollowedFrom time.Time
 }

@@ -115,3 +115,20 @@ func TestCompleteThroughByTheBrokersClock(t *testing.T) {
 		}
 	}
 }
+
+// Nothing that may still show late events is complete.
+func TestCompleteThroughIsAWindowOld(t *testing.T) {
+	for _, c := range []struct {
+		window time.Duration // complete_through is 5 minutes before the position
+		told   bool
+	}{{0, false}, {5 * time.Minute, false}, {5*time.Minute + 10*time.Second, false}, {5*time.Minute + 11*time.Second, true}} {
+		p := rightPlan("tenant")
+		last := lastPosition(t, p, "acme")
+		last.edit(t, "complete_through", func(any) any { return start.Add(10 * time.Minute) })
+		last.edit(t, "updated_at", func(any) any { return start.Add(15 * time.Minute) })
+		r := judgePlan(t, p, nil, Rules{SweepWindow: c.window})
+		if got := r.Has("A6", "complete_through-young"); got != c.told {
+			t.Errorf("window %s: got %t, want %t\n%s", c.window, got, c.told, r)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"time"
 )
 
 // connector is what is known of one connector.
@@ -149,6 +150,10 @@ func (a *Auditor) judge(c *connector, s *step) {
 	c.claimed, c.last = s.position.events, s.position
 	if s.position.hasComplete && (len(c.claims) == 0 || s.position.complete > c.claims[len(c.claims)-1].complete) {
 		c.claims = append(c.claims, claim{s.position.complete, s.position.written, c.judged})
+		if w := a.rules.SweepWindow; w > 0 && s.position.complete > s.position.written-(w-a.rules.SweepSlack).Microseconds() {
+			a.findings.add(c.name, problem{"A6", "complete_through-young", fmt.Sprintf("%s: complete_through became %s, %s before it was written, with a sweep window of %s",
+				s.t, stamp(s.position.complete), time.Duration(s.position.written-s.position.complete)*time.Microsecond, w)})
+		}
 	}
 }
 

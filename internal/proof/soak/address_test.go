@@ -21,7 +21,7 @@ func TestBrokersChangeAddress(t *testing.T) {
 	cluster := kafkatest.Start(t, kafkatest.Options{})
 	bootstrap := cluster.Brokers()
 	w := New(t, Plan{
-		Seed: r.Uint64(), Cluster: cluster, Brokers: bootstrap, Sim: many(r.Uint64(), 9, 5), Settings: quick, Shards: 1,
+		Seed: r.Uint64(), Cluster: cluster, Brokers: bootstrap, Sim: many(r.Uint64(), 9, 5), Settings: quick, SweepWindow: quickWindow, Shards: 1,
 	})
 	finish := w.Follow(t.Context())
 	one := w.Start("one")

@@ -73,7 +73,7 @@ func (w *World) Follow(ctx context.Context) func(bound time.Duration) *audit.Rep
 	for _, t := range w.Sim.Tenants() {
 		canaries = append(canaries, t.ClientSecret)
 	}
-	auditor := &counting{Auditor: audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, FollowedFrom: time.Now()})}
+	auditor := &counting{Auditor: audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, SweepWindow: w.plan.SweepWindow, FollowedFrom: time.Now()})}
 	w.judge(auditor.Report(nil, time.Time{}))
 	last, done := make(chan struct{}), make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)

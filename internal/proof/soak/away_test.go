@@ -59,7 +59,7 @@ func TestClusterAway(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed(t), 0))
 	cluster := kafkatest.Start(t, kafkatest.Options{})
 	w := New(t, Plan{
-		Seed: r.Uint64(), Cluster: cluster, Sim: many(r.Uint64(), 12, 20), Settings: quick, Shards: 16,
+		Seed: r.Uint64(), Cluster: cluster, Sim: many(r.Uint64(), 12, 20), Settings: quick, SweepWindow: quickWindow, Shards: 16,
 	})
 	finish := w.Follow(t.Context())
 	for _, name := range []string{"a", "b", "c"} {

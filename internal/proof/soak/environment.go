@@ -38,6 +38,8 @@ type Plan struct {
 	Shards int
 	// Settings are lines of each connector's configuration.
 	Settings string
+	// SweepWindow is what they say of sweep.window.
+	SweepWindow time.Duration
 	// Config are further lines of the configuration file.
 	Config string
 	// Key is the key strategy the auditor expects; empty = tenant.

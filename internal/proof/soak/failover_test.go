@@ -40,7 +40,7 @@ func fleet(t *testing.T, names []string, tenants int, rate float64, prepare ...f
 	r := rand.New(rand.NewPCG(seed(t), 0))
 	w := New(t, Plan{
 		Seed: r.Uint64(), Cluster: kafkatest.Shared(t, kafkatest.Options{}),
-		Sim: many(r.Uint64(), tenants, rate), Settings: quick, Shards: 16,
+		Sim: many(r.Uint64(), tenants, rate), Settings: quick, SweepWindow: quickWindow, Shards: 16,
 	})
 	for _, do := range prepare {
 		do(w)

@@ -96,7 +96,7 @@ func TestRebalanceDoesNotStopTheWork(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed(t), 0))
 	w := New(t, Plan{
 		Seed: r.Uint64(), Cluster: kafkatest.Shared(t, kafkatest.Options{}), Sim: many(r.Uint64(), 24, 2), Shards: 16,
-		Settings: "poll: {min: 1s, max: 1s}\nsweep: {every: 1m, window: 2m}\nrate_limit: {share: 1}",
+		Settings: "poll: {min: 1s, max: 1s}\nsweep: {every: 1m, window: 2m}\nrate_limit: {share: 1}", SweepWindow: 2 * time.Minute,
 	})
 	finish := w.Follow(t.Context())
 	w.Start("a")

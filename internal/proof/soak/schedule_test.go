@@ -21,7 +21,7 @@ func TestSchedule(t *testing.T) {
 	conf := three(r.Uint64(), 10)
 	conf.Tenants = append(conf.Tenants, many(r.Uint64(), 9, 3).Tenants[3:]...)
 	w := New(t, Plan{
-		Seed: s, Cluster: cluster, Brokers: proxy.Bootstrap(), Sim: conf, Settings: quick, Shards: 16,
+		Seed: s, Cluster: cluster, Brokers: proxy.Bootstrap(), Sim: conf, Settings: quick, SweepWindow: quickWindow, Shards: 16,
 	})
 	w.setFaults(0.001)
 	finish := w.Follow(t.Context())

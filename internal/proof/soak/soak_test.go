@@ -77,6 +77,9 @@ const quick = `poll: {min: 200ms, max: 1s}
 sweep: {every: 3s, window: 2m}
 rate_limit: {share: 1}`
 
+// quickWindow is the sweep window of them.
+const quickWindow = 2 * time.Minute
+
 // apiFaults happen to a call with this probability each.
 var apiFaults = []string{
 	simulator.TokenRevoked, simulator.Unauthorized, simulator.SecretRotated, simulator.Forbidden, simulator.NotFound, simulator.Conflict,
@@ -119,7 +122,7 @@ func TestKill(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed(t), 0))
 			w := New(t, Plan{
 				Seed: r.Uint64(), Cluster: start(t, kafkatest.Options{Version: version}),
-				Sim: three(r.Uint64(), 50), Settings: quick,
+				Sim: three(r.Uint64(), 50), Settings: quick, SweepWindow: quickWindow,
 			})
 			w.setFaults(0.002)
 			finish := w.Follow(t.Context())

@@ -19,7 +19,7 @@ func TestTwoVersions(t *testing.T) {
 	cluster := kafkatest.Start(t, kafkatest.Options{})
 	proxy := cluster.Proxied(t)
 	w := New(t, Plan{
-		Seed: s, Cluster: cluster, Brokers: proxy.Bootstrap(), Sim: many(r.Uint64(), 9, 5), Settings: quick, Shards: 16,
+		Seed: s, Cluster: cluster, Brokers: proxy.Bootstrap(), Sim: many(r.Uint64(), 9, 5), Settings: quick, SweepWindow: quickWindow, Shards: 16,
 	})
 	last := map[string]bool{"i1": true, "i2": false}
 	w.mixVersions(func(name string) bool { return last[name] })
