@@ -51,9 +51,10 @@ func leastRights(group string, topics Topics) []right {
 		{kmsg.ACLResourceTypeTransactionalId, group + "-", true, kmsg.ACLOperationWrite},
 		{kmsg.ACLResourceTypeGroup, group, false, kmsg.ACLOperationRead},
 		{kmsg.ACLResourceTypeTopic, topics.Specs[schemas.Offsets].Name, false, kmsg.ACLOperationRead},
+		{kmsg.ACLResourceTypeTopic, topics.Specs[schemas.Connectors].Name, false, kmsg.ACLOperationRead},
 	}
-	for _, s := range topics.Specs {
-		rights = append(rights, right{kmsg.ACLResourceTypeTopic, s.Name, false, kmsg.ACLOperationWrite})
+	for _, topic := range []schemas.Topic{schemas.Events, schemas.DeadLetter, schemas.Offsets, schemas.Status} {
+		rights = append(rights, right{kmsg.ACLResourceTypeTopic, topics.Specs[topic].Name, false, kmsg.ACLOperationWrite})
 	}
 	return rights
 }
@@ -95,6 +96,9 @@ func TestLeastRights(t *testing.T) {
 			in.ready(t)
 			f.progress(t, 3, 0, 1)
 			for _, r := range rights {
+				if r.name == topics.Specs[schemas.Connectors].Name {
+					continue // it is the registry that reads it
+				}
 				withdraw(t, k, in, f, g, r, group)
 			}
 			if err := in.stop(); err != nil {
@@ -242,12 +246,16 @@ func TestDocumentedRights(t *testing.T) {
 		t.Fatal("the page has no command")
 	}
 	topics := Topics{}
-	for i, name := range []string{schemas.Events: "onelogin.events", schemas.DeadLetter: "onelogin.deadletter", schemas.Offsets: "onelogin.offsets", schemas.Status: "onelogin.status"} {
+	for i, name := range []string{schemas.Events: "onelogin.events", schemas.DeadLetter: "onelogin.deadletter", schemas.Offsets: "onelogin.offsets", schemas.Status: "onelogin.status", schemas.Connectors: "onelogin.connectors", schemas.Audit: "onelogin.audit"} {
 		topics.Specs[i].Name = name
 	}
 	want := map[right]bool{}
 	for _, r := range leastRights("onelogin-kafka", topics) {
 		want[r] = true
+	}
+	// Who may change connectors from here, beside that.
+	for _, topic := range []schemas.Topic{schemas.Connectors, schemas.Audit} {
+		want[right{kmsg.ACLResourceTypeTopic, topics.Specs[topic].Name, false, kmsg.ACLOperationWrite}] = true
 	}
 	if diff := cmp.Diff(want, newGrants(t, k, "onelogin-kafka").all(), cmp.AllowUnexported(right{})); diff != "" {
 		t.Errorf("rights (-want +got):\n%s", diff)

@@ -25,7 +25,7 @@ const (
 )
 
 // tuning are the settings that only make a topic quicker or safer to work with.
-var tuning = []string{"segment.ms", "segment.bytes", "min.cleanable.dirty.ratio", "delete.retention.ms", "max.message.bytes", "unclean.leader.election.enable"}
+var tuning = []string{"segment.ms", "segment.bytes", "min.cleanable.dirty.ratio", "delete.retention.ms", "max.compaction.lag.ms", "retention.ms", "max.message.bytes", "unclean.leader.election.enable"}
 
 // asked returns the settings of a new topic that are asked for at a step, and
 // the names of those that are not.

@@ -178,8 +178,8 @@ func TestJudgingTopicsThatAreThere(t *testing.T) {
 	createTopic(t, broker.ListenAddrs(), name(schemas.Events), 2, map[string]string{"cleanup.policy": "compact"})
 	_, _, err := topics.Check(patient(t), open(t, broker.ListenAddrs()...))
 	u, ok := errors.AsType[*UnfitError](err)
-	if !ok || len(u.Problems) != 5 {
-		t.Fatalf("got %v, want the two topics that are missing, two policies and the partitions", err)
+	if !ok || len(u.Problems) != 7 {
+		t.Fatalf("got %v, want the four topics that are missing, two policies and the partitions", err)
 	}
 	for _, w := range []string{"topic " + name(schemas.Status) + " does not exist", "topic " + name(schemas.DeadLetter) + " does not exist",
 		"has 2 partitions, fewer than the 4", "--topic " + name(schemas.Offsets) + " --add-config cleanup.policy=compact", "--topic " + name(schemas.Events) + " --add-config cleanup.policy=delete"} {

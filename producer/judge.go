@@ -25,6 +25,12 @@ func (t *Topics) judge(ctx context.Context, cluster *wire.Cluster, f *Found, mis
 		problems = append(problems, fmt.Sprintf("topic %s has %d partitions, fewer than the %d of topics.offsets.partitions; set that to %d (the topic must never grow: connectors would change their shard)",
 			s.Name, n, s.Partitions, n))
 	}
+	for i, n := range f.Partitions {
+		if alone(schemas.Topic(i)) && n > 1 {
+			problems = append(problems, fmt.Sprintf("topic %s has %d partitions and must have one, for what is on it to have one order; delete it and create it with: %s",
+				t.Specs[i].Name, n, t.createCommand(schemas.Topic(i))))
+		}
+	}
 	configs, err := t.describe(ctx, cluster, missing)
 	if err != nil {
 		return nil, err
@@ -35,6 +41,9 @@ func (t *Topics) judge(ctx context.Context, cluster *wire.Cluster, f *Found, mis
 			continue
 		}
 		c := configs[i]
+		if c == nil && topic == schemas.Audit && f.Partitions[i] == 0 {
+			continue // nor is the topic itself, which is said
+		}
 		if c == nil {
 			f.warn("the settings of topic %s are not shown to us (DescribeConfigs): they are taken on trust", name)
 			continue
@@ -84,6 +93,10 @@ func (f *Found) limits(i schemas.Topic, c map[string]string) {
 // without a warning.
 const longest = time.Hour
 
+// longestReplaced is how long the control log may keep what was replaced, without
+// a warning.
+const longestReplaced = 7 * 24 * time.Hour
+
 // safety warns of what can lose records, and of what makes a take-over slow.
 func (f *Found) safety(i schemas.Topic, name string, c map[string]string) {
 	if f.replicas[i] > 1 && c["min.insync.replicas"] == "1" {
@@ -91,6 +104,12 @@ func (f *Found) safety(i schemas.Topic, name string, c map[string]string) {
 	}
 	if f.replicas[i] > 1 && c["unclean.leader.election.enable"] == "true" {
 		f.warn("topic %s has unclean.leader.election.enable=true: a leader can be elected that lacks committed records; %s", name, alter(name, "unclean.leader.election.enable=false"))
+	}
+	if i == schemas.Connectors {
+		if lag := time.Duration(bound(c["max.compaction.lag.ms"])) * time.Millisecond; c["max.compaction.lag.ms"] != "" && lag > longestReplaced {
+			f.warn("topic %s keeps a sealed secret that was replaced for longer than %v (max.compaction.lag.ms); %s", name, longestReplaced, alter(name, "max.compaction.lag.ms="+connectorsLag))
+		}
+		return
 	}
 	if i != schemas.Offsets {
 		return
@@ -110,7 +129,7 @@ const resourceTopic = 2
 // judged are the settings that are looked at.
 var judged = []string{
 	"cleanup.policy", "max.message.bytes", "min.insync.replicas", "unclean.leader.election.enable", "compression.type",
-	"delete.retention.ms", "segment.ms", timestampBefore, timestampAfter, timestampEither,
+	"delete.retention.ms", "segment.ms", "max.compaction.lag.ms", timestampBefore, timestampAfter, timestampEither,
 }
 
 // The first two are there since Kafka 3.6, the third until 3.9.

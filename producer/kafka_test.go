@@ -97,6 +97,9 @@ func testTopics(t testing.TB, shards int32, replicas int16) Topics {
 	topics := Topics{Create: true, ReplicationFactor: replicas}
 	for i := range topics.Specs {
 		topics.Specs[i] = TopicSpec{Name: named(t, schemas.Topic(i).String()), Partitions: 2}
+		if alone(schemas.Topic(i)) {
+			topics.Specs[i].Partitions = 1
+		}
 	}
 	topics.Specs[schemas.Offsets].Partitions = shards
 	return topics

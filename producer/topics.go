@@ -42,7 +42,13 @@ func (t *Topics) names() (names [schemas.NumTopics]string) {
 }
 
 // compacted tells which cleanup policy a topic needs.
-func compacted(t schemas.Topic) bool { return t == schemas.Offsets || t == schemas.Status }
+func compacted(t schemas.Topic) bool {
+	return t == schemas.Offsets || t == schemas.Status || t == schemas.Connectors
+}
+
+// alone tells whether a topic must have one partition: all that is on it has one
+// order.
+func alone(t schemas.Topic) bool { return t == schemas.Connectors || t == schemas.Audit }
 
 // settings are the configs of a new topic.
 func (t *Topics) settings(topic schemas.Topic) map[string]string {
@@ -68,6 +74,15 @@ func (t *Topics) settings(topic schemas.Topic) map[string]string {
 		// of these: a take-over reads them all.
 		s["segment.ms"], s["delete.retention.ms"] = offsetsSegment, offsetsRetention
 	}
+	if topic == schemas.Connectors {
+		// A sealed secret that was replaced goes within a day: it is what an old key
+		// still opens.
+		s["min.cleanable.dirty.ratio"], s["max.compaction.lag.ms"] = "0.01", connectorsLag
+		s["delete.retention.ms"] = "3600000"
+	}
+	if topic == schemas.Audit {
+		s["retention.ms"] = auditRetention
+	}
 	if t.ReplicationFactor > 1 {
 		s["min.insync.replicas"] = strconv.Itoa(max(2, int(t.ReplicationFactor)-1))
 		s["unclean.leader.election.enable"] = "false"
@@ -80,6 +95,13 @@ func (t *Topics) settings(topic schemas.Topic) map[string]string {
 const (
 	offsetsSegment   = "600000"
 	offsetsRetention = "600000"
+)
+
+const (
+	// A day: how long the control log may keep what was replaced.
+	connectorsLag = "86400000"
+	// A year: changes are few, and asked about late.
+	auditRetention = "31536000000"
 )
 
 // UnfitError says everything that keeps the topics from serving. It is an
@@ -199,10 +221,16 @@ func (t *Topics) look(ctx context.Context, cluster *wire.Cluster, f *Found) ([]s
 		switch {
 		case found == nil || found.ErrorCode == codeUnknownTopicOrPartition:
 			missing = append(missing, schemas.Topic(i))
+		case found.ErrorCode == codeTopicNotAllowed && schemas.Topic(i) == schemas.Audit:
+			// Only who changes something writes here.
+			f.warn("topic %s is not shown to us (Describe): nothing can be changed from here", name)
 		case found.ErrorCode == codeTopicNotAllowed:
 			right := "Write"
-			if schemas.Topic(i) == schemas.Offsets {
+			switch schemas.Topic(i) {
+			case schemas.Offsets:
 				right = "Write and Read"
+			case schemas.Connectors:
+				right = "Read"
 			}
 			if err := wire.Denied(found.ErrorCode, right, wire.ResourceTopic, name); denied == nil {
 				denied = err

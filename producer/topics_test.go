@@ -24,7 +24,7 @@ func TestEnsureCreatesTopics(t *testing.T) {
 		if len(found.Warnings) > 0 {
 			t.Errorf("warnings about topics of our own: %q", found.Warnings)
 		}
-		if diff := cmp.Diff([schemas.NumTopics]int32{2, 2, 5, 2}, found.Partitions); diff != "" {
+		if diff := cmp.Diff([schemas.NumTopics]int32{2, 2, 5, 2, 1, 1}, found.Partitions); diff != "" {
 			t.Errorf("partitions (-want +got):\n%s", diff)
 		}
 		adm := admin(t, k.Brokers())
@@ -36,6 +36,9 @@ func TestEnsureCreatesTopics(t *testing.T) {
 			switch schemas.Topic(i) {
 			case schemas.Offsets, schemas.Status:
 				want["cleanup.policy"] = "compact"
+			case schemas.Connectors:
+				want["cleanup.policy"], want["max.compaction.lag.ms"] = "compact", "86400000"
+			case schemas.DeadLetter, schemas.Audit:
 			case schemas.Events:
 				want["message.timestamp.type"] = "CreateTime"
 			}
@@ -92,6 +95,9 @@ func TestEnsureRefusesWhatCannotServe(t *testing.T) {
 		"status that is deleted":                 {topic: schemas.Status, partitions: 2, want: []string{"--add-config cleanup.policy=compact"}},
 		"events that are compacted":              {topic: schemas.Events, partitions: 2, configs: map[string]string{"cleanup.policy": "compact"}, want: []string{"--add-config cleanup.policy=delete"}},
 		"dead letters that are compacted":        {topic: schemas.DeadLetter, partitions: 2, configs: map[string]string{"cleanup.policy": "compact,delete"}, want: []string{"--add-config cleanup.policy=delete"}},
+		"connectors that are deleted":            {topic: schemas.Connectors, partitions: 1, want: []string{"--add-config cleanup.policy=compact"}},
+		"connectors without one order":           {topic: schemas.Connectors, partitions: 2, configs: map[string]string{"cleanup.policy": "compact"}, want: []string{"has 2 partitions and must have one", "--partitions 1"}},
+		"audit that is compacted":                {topic: schemas.Audit, partitions: 1, configs: map[string]string{"cleanup.policy": "compact"}, want: []string{"--add-config cleanup.policy=delete"}},
 		"too few partitions":                     {topic: schemas.Offsets, partitions: 2, configs: map[string]string{"cleanup.policy": "compact"}, want: []string{"2 partitions", "fewer than the 3"}},
 		"more replicas than brokers":             {topic: schemas.Events, partitions: 2, change: func(ts *Topics) { ts.ReplicationFactor = 4 }, want: []string{"replication factor 4", "3 brokers"}},
 		"missing and not to be created":          {topic: schemas.Events, partitions: 2, change: func(ts *Topics) { ts.Create = false }, want: []string{"--create", "--partitions", "--replication-factor 3"}},

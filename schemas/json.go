@@ -10,7 +10,8 @@ import (
 )
 
 // Schemas holds the JSON Schemas (draft 2020-12) of what travels on the
-// topics: event, headers, offset, minute, owner and status, each as
+// topics: event, headers, offset, minute, owner, status, connector, sealing, bell
+// and audit, each as
 // "<name>.schema.json".
 //
 //go:embed *.schema.json

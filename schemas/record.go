@@ -5,7 +5,7 @@ package schemas
 
 import "time"
 
-// Topic names one of the four topics by its purpose; the configuration maps it
+// Topic names one of the topics by its purpose; the configuration maps it
 // to a real name.
 type Topic uint8
 
@@ -15,6 +15,10 @@ const (
 	DeadLetter
 	Offsets
 	Status
+	// Connectors is the control log: connectors as data, requests for jobs, keys.
+	Connectors
+	// Audit is who changed what, and why.
+	Audit
 	numTopics
 )
 
@@ -32,6 +36,10 @@ func (t Topic) String() string {
 		return "offsets"
 	case Status:
 		return "status"
+	case Connectors:
+		return "connectors"
+	case Audit:
+		return "audit"
 	}
 	return "unknown"
 }
@@ -43,7 +51,7 @@ type Header struct {
 }
 
 // Record is one record bound for a topic. A nil Value is a tombstone and is
-// allowed on Offsets and Status only.
+// allowed on Offsets, Status and Connectors only.
 type Record struct {
 	Topic   Topic
 	Key     []byte

@@ -72,7 +72,7 @@ func TestSchemasAreDraft202012(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"event", "headers", "minute", "offset", "owner", "status"} {
+	for _, name := range []string{"event", "headers", "minute", "offset", "owner", "status", "connector", "sealing", "bell", "audit"} {
 		s, ok := all[name]
 		if !ok {
 			t.Errorf("schema %s is not embedded", name)
@@ -99,6 +99,12 @@ func TestSchemasRefuse(t *testing.T) {
 		{"owner of no partition", "owner", ownerJSON, "partitions", 0},
 		{"status of an unknown state", "status", statusJSON, "state", "FINE"},
 		{"status without an instance", "status", statusJSON, "instance", nil},
+		{"connector without a secret", "connector", connectorJSON, "client_secret", nil},
+		{"connector with a plain secret", "connector", connectorJSON, "client_secret", "plain"},
+		{"connector before its first generation", "connector", connectorJSON, "generation", 0},
+		{"sealing key with other base64", "sealing", sealingJSON, "public_key", "a+b="},
+		{"bell without a time", "bell", bellJSON, "at", nil},
+		{"audit without an action", "audit", auditJSON, "action", nil},
 		{"event with an id as text", "event", eventJSON, "id", "1"},
 		{"event without a time", "event", eventJSON, "created_at", nil},
 		{"headers with an unknown one", "headers", headersJSON, "extra", "1"},

@@ -149,6 +149,10 @@ type Topics struct {
 	Offsets           PartitionedTopic `yaml:"offsets"`
 	Status            Topic            `yaml:"status"`
 	DeadLetter        Topic            `yaml:"deadletter"`
+	// Connectors is the control log.
+	Connectors Topic `yaml:"connectors"`
+	// Audit is who changed what.
+	Audit Topic `yaml:"audit"`
 }
 
 // PartitionedTopic is a topic whose number of partitions can be chosen.
@@ -169,6 +173,7 @@ func (t *Topics) Names() [schemas.NumTopics]string {
 	return [schemas.NumTopics]string{
 		schemas.Events: t.Events.Name, schemas.DeadLetter: t.DeadLetter.Name,
 		schemas.Offsets: t.Offsets.Name, schemas.Status: t.Status.Name,
+		schemas.Connectors: t.Connectors.Name, schemas.Audit: t.Audit.Name,
 	}
 }
 
@@ -326,6 +331,8 @@ func Default() Config {
 			Offsets:           PartitionedTopic{Name: "onelogin.offsets", Partitions: 32},
 			Status:            Topic{Name: "onelogin.status"},
 			DeadLetter:        Topic{Name: "onelogin.deadletter"},
+			Connectors:        Topic{Name: "onelogin.connectors"},
+			Audit:             Topic{Name: "onelogin.audit"},
 		},
 		Key:            schemas.KeyTenant,
 		Value:          ValueVerbatim,

@@ -87,7 +87,7 @@ func TestLoad(t *testing.T) {
 	}{
 		{"as it is", change{}, func(*config.Config, string) {}},
 		{"defaults repeated", add(`group: onelogin-kafka
-topics: {create: true, replication_factor: 3, events: {name: onelogin.events, partitions: 12}, offsets: {name: onelogin.offsets, partitions: 32}, status: {name: onelogin.status}, deadletter: {name: onelogin.deadletter}}
+topics: {create: true, replication_factor: 3, events: {name: onelogin.events, partitions: 12}, offsets: {name: onelogin.offsets, partitions: 32}, status: {name: onelogin.status}, deadletter: {name: onelogin.deadletter}, connectors: {name: onelogin.connectors}, audit: {name: onelogin.audit}}
 key: tenant
 value: verbatim
 commit_interval: 200ms
@@ -147,10 +147,10 @@ log: {level: info, format: auto}`), func(*config.Config, string) {}},
 		{"timeouts", change{"9092]}", "9092], timeouts: {connect: 100ms, request: 5m}}"}, func(cfg *config.Config, _ string) {
 			cfg.Kafka.Timeouts.Connect, cfg.Kafka.Timeouts.Request = 100*time.Millisecond, 5*time.Minute
 		}},
-		{"topics", add("topics: {create: false, replication_factor: 1, events: {name: e, partitions: 1}, offsets: {name: o, partitions: 2}, status: {name: s}, deadletter: {name: d}}"), func(cfg *config.Config, _ string) {
+		{"topics", add("topics: {create: false, replication_factor: 1, events: {name: e, partitions: 1}, offsets: {name: o, partitions: 2}, status: {name: s}, deadletter: {name: d}, connectors: {name: c}, audit: {name: a}}"), func(cfg *config.Config, _ string) {
 			cfg.Topics = config.Topics{
 				ReplicationFactor: 1, Events: config.PartitionedTopic{Name: "e", Partitions: 1},
-				Offsets: config.PartitionedTopic{Name: "o", Partitions: 2}, Status: config.Topic{Name: "s"}, DeadLetter: config.Topic{Name: "d"},
+				Offsets: config.PartitionedTopic{Name: "o", Partitions: 2}, Status: config.Topic{Name: "s"}, DeadLetter: config.Topic{Name: "d"}, Connectors: config.Topic{Name: "c"}, Audit: config.Topic{Name: "a"},
 			}
 		}},
 		{"key by user", add("key: user"), func(cfg *config.Config, _ string) { cfg.Key = schemas.KeyUser }},
@@ -350,7 +350,8 @@ func TestTopicNames(t *testing.T) {
 	topics := config.Default().Topics
 	names := topics.Names()
 	if names[schemas.Events] != "onelogin.events" || names[schemas.Offsets] != "onelogin.offsets" ||
-		names[schemas.Status] != "onelogin.status" || names[schemas.DeadLetter] != "onelogin.deadletter" {
+		names[schemas.Status] != "onelogin.status" || names[schemas.DeadLetter] != "onelogin.deadletter" ||
+		names[schemas.Connectors] != "onelogin.connectors" || names[schemas.Audit] != "onelogin.audit" {
 		t.Errorf("names are %v", names)
 	}
 }

@@ -157,7 +157,7 @@ func fail(what string, err error) *Failure {
 // Kafka's error codes for what is not allowed (Kafka's protocol, "Error
 // Codes").
 var advices = map[kafka.Error]string{
-	kafka.TopicAuthorizationFailed:           "Allow Write on the topics, and Read on the offsets topic; see docs/kafka-access.md.",
+	kafka.TopicAuthorizationFailed:           "Allow Write on the topics, and Read on the offsets and connectors topics; see docs/kafka-access.md.",
 	kafka.GroupAuthorizationFailed:           "Allow Read on the consumer group.",
 	kafka.ClusterAuthorizationFailed:         "Allow Create on the cluster or the topics, where topics.create is true.",
 	kafka.TransactionalIDAuthorizationFailed: "Allow Write and Describe on the transactional ids that begin with the group's name and a dash.",

@@ -65,8 +65,11 @@ func clusterAndCheck(t *testing.T) (*kfake.Cluster, *Kafka) {
 	cluster := wire.Open(wire.Config{Brokers: c.ListenAddrs()})
 	t.Cleanup(cluster.Close)
 	k := &Kafka{Cluster: cluster, Group: "g", Topics: producer.Topics{Create: true, ReplicationFactor: 1}}
-	for i, name := range []string{schemas.Events: "events", schemas.DeadLetter: "dead", schemas.Offsets: "offsets", schemas.Status: "status"} {
+	for i, name := range []string{schemas.Events: "events", schemas.DeadLetter: "dead", schemas.Offsets: "offsets", schemas.Status: "status", schemas.Connectors: "connectors", schemas.Audit: "audit"} {
 		k.Topics.Specs[i] = producer.TopicSpec{Name: name, Partitions: 2}
+		if schemas.Topic(i) >= schemas.Connectors {
+			k.Topics.Specs[i].Partitions = 1
+		}
 	}
 	return c, k
 }
@@ -80,8 +83,12 @@ func create(t *testing.T, c *kfake.Cluster, policies map[string]string) {
 	defer client.Close()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	for name, policy := range policies {
+		partitions := int32(2)
+		if name == "connectors" || name == "audit" {
+			partitions = 1
+		}
 		req.Topics = append(req.Topics, kmsg.CreateTopicsRequestTopic{
-			Topic: name, NumPartitions: 2, ReplicationFactor: 1,
+			Topic: name, NumPartitions: partitions, ReplicationFactor: 1,
 			Configs: []kmsg.CreateTopicsRequestTopicConfig{{Name: "cleanup.policy", Value: &policy}},
 		})
 	}
@@ -110,7 +117,7 @@ func leaveOpen(t *testing.T) func(c *kfake.Cluster) {
 	}
 }
 
-var whole = map[string]string{"events": "delete", "dead": "delete", "offsets": "compact", "status": "compact"}
+var whole = map[string]string{"events": "delete", "dead": "delete", "offsets": "compact", "status": "compact", "connectors": "compact", "audit": "delete"}
 
 // TestKafka breaks one thing at a time.
 func TestKafka(t *testing.T) {
@@ -149,7 +156,7 @@ func TestKafka(t *testing.T) {
 		"some there":        {topics: map[string]string{"offsets": "compact", "events": "delete"}, says: "would be created: dead (2"},
 		"one of some unfit": {topics: map[string]string{"offsets": "delete"}, failed: "topics", says: "topic offsets has cleanup.policy=delete, which would forget positions"},
 		"events compacted":  {topics: map[string]string{"events": "compact"}, failed: "topics", says: "--topic events --add-config cleanup.policy=delete"},
-		"one of all unfit":  {topics: map[string]string{"events": "delete", "dead": "delete", "offsets": "delete", "status": "compact"}, failed: "topics", says: "cleanup.policy=delete"},
+		"one of all unfit":  {topics: map[string]string{"events": "delete", "dead": "delete", "offsets": "delete", "status": "compact", "connectors": "compact", "audit": "delete"}, failed: "topics", says: "cleanup.policy=delete"},
 		"one of some refused": {topics: map[string]string{"events": "delete"}, fault: deny(kmsg.CreateTopics, func(req kmsg.Request, res kmsg.Response) {
 			for _, rt := range req.(*kmsg.CreateTopicsRequest).Topics {
 				ct := kmsg.NewCreateTopicsResponseTopic()
@@ -176,7 +183,15 @@ func TestKafka(t *testing.T) {
 			res.(*kmsg.AddPartitionsToTxnResponse).Topics = []kmsg.AddPartitionsToTxnResponseTopic{{
 				Topic: topic, Partitions: []kmsg.AddPartitionsToTxnResponseTopicPartition{{ErrorCode: 29}},
 			}}
-		}), failed: "rights", says: "Allow Write on the topics, and Read on the offsets topic"},
+		}), failed: "rights", says: "Allow Write on the topics, and Read on the offsets and connectors topics"},
+		"no right to change connectors": {topics: whole, fault: deny(kmsg.AddPartitionsToTxn, func(req kmsg.Request, res kmsg.Response) {
+			topic := req.(*kmsg.AddPartitionsToTxnRequest).Topics[0].Topic
+			p := kmsg.AddPartitionsToTxnResponseTopicPartition{}
+			if topic == "audit" {
+				p.ErrorCode = 29
+			}
+			res.(*kmsg.AddPartitionsToTxnResponse).Topics = []kmsg.AddPartitionsToTxnResponseTopic{{Topic: topic, Partitions: []kmsg.AddPartitionsToTxnResponseTopicPartition{p}}}
+		}), says: "connectors cannot be changed from here, for lack of Write on topic audit"},
 		"no right to read": {topics: whole, fault: deny(kmsg.Fetch, func(req kmsg.Request, res kmsg.Response) {
 			topic := req.(*kmsg.FetchRequest).Topics[0].Topic
 			res.(*kmsg.FetchResponse).Topics = []kmsg.FetchResponseTopic{{

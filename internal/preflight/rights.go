@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	kafka "github.com/segmentio/kafka-go"
@@ -28,8 +29,14 @@ func (k *Kafka) rights(ctx context.Context, topics bool) (string, *Failure) {
 	if !topics {
 		return "transactional id " + p.id + "; the topics are not there to be tried", nil
 	}
-	for _, s := range k.Topics.Specs {
-		if err := retry(ctx, func() error { return p.add(ctx, s.Name) }); err != nil {
+	changes := ""
+	for i, s := range k.Topics.Specs {
+		err := retry(ctx, func() error { return p.add(ctx, s.Name) })
+		if denied(err) && (schemas.Topic(i) == schemas.Connectors || schemas.Topic(i) == schemas.Audit) {
+			changes = "; connectors cannot be changed from here, for lack of Write on topic " + s.Name
+			continue
+		}
+		if err != nil {
 			_ = retry(ctx, func() error { return p.abort(ctx) }) // or the broker does, after the timeout
 			return "", fail("a transaction on topic "+s.Name+" is not open to us", err)
 		}
@@ -37,11 +44,18 @@ func (k *Kafka) rights(ctx context.Context, topics bool) (string, *Failure) {
 	if err := retry(ctx, func() error { return p.abort(ctx) }); err != nil {
 		return "", fail("a transaction cannot be ended", err)
 	}
-	offsets := k.Topics.Specs[schemas.Offsets].Name
-	if err := retry(ctx, func() error { return k.read(ctx, offsets) }); err != nil {
-		return "", fail("topic "+offsets+" cannot be read", err)
+	for _, topic := range []schemas.Topic{schemas.Offsets, schemas.Connectors} {
+		name := k.Topics.Specs[topic].Name
+		if err := retry(ctx, func() error { return k.read(ctx, name) }); err != nil {
+			return "", fail("topic "+name+" cannot be read", err)
+		}
 	}
-	return "may write transactions and read positions", nil
+	return "may write transactions and read positions" + changes, nil
+}
+
+func denied(err error) bool {
+	code, ok := errors.AsType[kafka.Error](err)
+	return ok && code == kafka.TopicAuthorizationFailed
 }
 
 // read fetches from the start of a topic's first partition.

@@ -33,13 +33,15 @@ type instance struct {
 }
 
 // topics are the names of one run.
-type topics struct{ events, offsets, status, deadletter string }
+type topics struct{ events, offsets, status, deadletter, connectors, audit string }
 
 func topicsOf(name string) topics {
-	return topics{name + ".events", name + ".offsets", name + ".status", name + ".deadletter"}
+	return topics{name + ".events", name + ".offsets", name + ".status", name + ".deadletter", name + ".connectors", name + ".audit"}
 }
 
-func (t topics) all() []string { return []string{t.events, t.offsets, t.status, t.deadletter} }
+func (t topics) all() []string {
+	return []string{t.events, t.offsets, t.status, t.deadletter, t.connectors, t.audit}
+}
 
 // configure writes a connector for every tenant of the simulator, with further
 // lines, and returns the name of the run that they are for.
@@ -66,11 +68,11 @@ func (b *bench) configureInstance(name, who string) (string, error) {
 	text := fmt.Sprintf(`kafka: {brokers: [%s]}
 group: %s
 instance: %s
-topics: {replication_factor: 3, events: {name: %s}, offsets: {name: %s}, status: {name: %s}, deadletter: {name: %s}}
+topics: {replication_factor: 3, events: {name: %s}, offsets: {name: %s}, status: {name: %s}, deadletter: {name: %s}, connectors: {name: %s}, audit: {name: %s}}
 http: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
 connectors_dir: connectors
-`, strings.Join(b.addrs, ", "), name, who, t.events, t.offsets, t.status, t.deadletter)
+`, strings.Join(b.addrs, ", "), name, who, t.events, t.offsets, t.status, t.deadletter, t.connectors, t.audit)
 	path := filepath.Join(b.dir, name, who+".yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return "", fmt.Errorf("writing the configuration: %w", err)

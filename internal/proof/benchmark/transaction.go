@@ -127,6 +127,7 @@ func (b *bench) startOurs(ctx context.Context, t topics, records []schemas.Recor
 			Topics: producer.Topics{Create: true, ReplicationFactor: 3, Specs: [schemas.NumTopics]producer.TopicSpec{
 				schemas.Events: {Name: t.events, Partitions: 12}, schemas.DeadLetter: {Name: t.deadletter, Partitions: 1},
 				schemas.Offsets: {Name: t.offsets, Partitions: 1}, schemas.Status: {Name: t.status, Partitions: 1},
+				schemas.Connectors: {Name: t.connectors, Partitions: 1}, schemas.Audit: {Name: t.audit, Partitions: 1},
 			}},
 			Serve: func(ctx context.Context, s *producer.Session) {
 				sessions <- s

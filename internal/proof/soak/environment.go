@@ -190,13 +190,13 @@ func (w *World) writeConfig(instance string) string {
 	w.must(w.write(path, fmt.Sprintf(`kafka: {brokers: [%s]}
 group: %s
 instance: %s
-topics: {replication_factor: %d, events: {name: %s, partitions: 6}, offsets: {name: %s, partitions: %d}, status: {name: %s}, deadletter: {name: %s}}
+topics: {replication_factor: %d, events: {name: %s, partitions: 6}, offsets: {name: %s, partitions: %d}, status: {name: %s}, deadletter: {name: %s}, connectors: {name: %s}, audit: {name: %s}}
 http: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
 connectors_dir: %s
 %s
 `, strings.Join(w.plan.Brokers, ", "), w.name, instance, min(3, len(w.plan.Cluster.Nodes())), w.topic("events"), w.topic("offsets"), w.plan.Shards,
-		w.topic("status"), w.topic("deadletter"), w.path("connectors"), w.plan.Config)))
+		w.topic("status"), w.topic("deadletter"), w.topic("connectors"), w.topic("audit"), w.path("connectors"), w.plan.Config)))
 	return path
 }
 
