@@ -31,7 +31,7 @@ func BenchmarkTake(b *testing.B) {
 				s := newSession(p, set, State{Fresh: true}, sink)
 				s.startAt(start)
 				r := s.nextPoll()
-				page := Page{Ascending: true, Next: "more", Events: make([]schemas.Event, size)}
+				page := Page{Next: "more", Events: make([]schemas.Event, size)}
 				ev := happening{id: 45192198208, created: start}.event()
 				ev.AccountID, ev.TypeID = 232548, 5
 				gap := time.Second / time.Duration(perSecond)
@@ -63,7 +63,7 @@ func BenchmarkKnown(b *testing.B) {
 	start := time.Now().UTC().Add(-10 * time.Minute)
 	s := newSession(p, set, State{Fresh: true}, sink)
 	s.startAt(start)
-	page := Page{Ascending: true, Events: make([]schemas.Event, 100)}
+	page := Page{Events: make([]schemas.Event, 100)}
 	for i := range page.Events {
 		page.Events[i] = happening{id: int64(i + 1), created: start.Add(time.Duration(i) * time.Second)}.event()
 	}

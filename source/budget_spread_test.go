@@ -47,7 +47,7 @@ func (a *steadyAPI) page(q Query) (Page, error) {
 	if a.used++; a.used > a.limit {
 		a.over++
 	}
-	page := Page{Ascending: true, ServerTime: now, RateLimit: RateLimit{
+	page := Page{ServerTime: now, RateLimit: RateLimit{
 		Limit: a.limit, Remaining: max(a.limit-a.used, 0), Reset: a.window.Add(time.Hour).Sub(now), At: now,
 	}}
 	from := int64((q.Since.Sub(a.began) + a.gap - 1) / a.gap)

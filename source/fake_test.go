@@ -59,6 +59,7 @@ type fakeAPI struct {
 	after     func(q Query, p *Page)        // last
 	skew      time.Duration                 // of the server's clock
 	noDate    bool
+	spoiler   int64 // the id of an event that spoils every page with others on it
 	limit     RateLimit
 
 	calls   int
@@ -102,6 +103,9 @@ func (a *fakeAPI) Page(ctx context.Context, q Query) (Page, error) {
 		}
 	}
 	p, err := a.page(q)
+	if err == nil && p.Len() > 1 && slices.ContainsFunc(p.Events, func(ev schemas.Event) bool { return ev.ID == a.spoiler }) {
+		return Page{}, &APIError{Kind: Unreadable, Stage: "Fetch Logs", Message: "Log reading error", Status: 200, Narrow: true}
+	}
 	if err == nil && a.after != nil {
 		a.after(q, &p)
 	}
@@ -130,7 +134,7 @@ func (a *fakeAPI) page(q Query) (Page, error) {
 	if a.clamp > 0 {
 		size = min(size, a.clamp)
 	}
-	page := Page{Ascending: true, RateLimit: a.limit}
+	page := Page{RateLimit: a.limit}
 	if page.RateLimit.Limit > 0 {
 		page.RateLimit.At = now
 	}
@@ -159,15 +163,11 @@ func (a *fakeAPI) page(q Query) (Page, error) {
 			a.freeze(page.Next, q)
 			break
 		}
-		if n := len(page.Events); n > 0 && page.Events[n-1].ID >= h.id {
-			page.Ascending = false
-		}
 		last = pos
 		page.Events = append(page.Events, h.event())
 	}
 	if a.pagesBack {
 		slices.Reverse(page.Events)
-		page.Ascending = true
 	}
 	if q.Cursor == "" {
 		for _, raw := range a.malformed {

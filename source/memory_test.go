@@ -75,7 +75,7 @@ func (a *backlogAPI) Page(context.Context, Query) (Page, error) {
 	if a.n++; a.n%7 == 0 {
 		return Page{}, &APIError{Kind: Unreachable, Stage: "Fetch Logs", Message: "Unable to connect"}
 	}
-	page := Page{Next: fmt.Sprint(a.n), Ascending: true, ServerTime: time.Now()}
+	page := Page{Next: fmt.Sprint(a.n), ServerTime: time.Now()}
 	for range 100 {
 		a.next++
 		at := time.Now().Add(-time.Hour + time.Duration(a.next)*time.Millisecond).UTC()

@@ -43,7 +43,7 @@ func (a *pagedBack) Page(_ context.Context, q Query) (Page, error) {
 			return Page{}, err
 		}
 	}
-	p := Page{Ascending: true, ServerTime: time.Now()}
+	p := Page{ServerTime: time.Now()}
 	for i < len(a.pages) {
 		for _, h := range a.pages[i] {
 			if !h.created.Before(q.Since) && (q.Until.IsZero() || h.created.Before(q.Until)) {
@@ -172,7 +172,7 @@ func TestFormatChange(t *testing.T) {
 		const bad = 20_000
 		var mended atomic.Bool
 		g.poller.Client = clientFunc(func(_ context.Context, q Query) (Page, error) {
-			p := Page{Ascending: true, ServerTime: time.Now()}
+			p := Page{ServerTime: time.Now()}
 			from := 0
 			if q.Cursor == "" {
 				for _, h := range good {

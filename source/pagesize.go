@@ -31,12 +31,16 @@ const (
 // A fixed size stays. The size "auto" begins at maxPageSize, and falls in two
 // cases:
 //
-// Pages too heavy for the API, or for us, fail twice in a row (at once where the
-// error says that it is for what the page holds): the page is asked for again in
+// Pages too heavy for the API fail twice in a row: the page is asked for again in
 // half the size, down to 1. As soon as a smaller page comes, the next reading
 // begins with the former size: the trouble may have been of another kind. Fails
 // that too, the size that works is kept, and doubled again after a minute, two,
 // four, and then each hour.
+//
+// A page that fails for what it holds says nothing of others: it is asked for in
+// half the size, a fixed one too, and the reading goes back to its own from there,
+// doubling it each page. So one element costs some thirty calls, not one for each
+// of its neighbours.
 //
 // A limit is refused with a 400: the same query is asked at safePageSize. If
 // that is given, and the answer blamed the limit or the same happens twice in a
@@ -179,6 +183,9 @@ func (p *pageSize) given(now time.Time) {
 // again at once, cursor included, with again as its limit; else the failure is
 // to be dealt with as any other.
 func (p *pageSize) failed(q Query, e *APIError, _ time.Time) (again int) {
+	if e.Narrow {
+		return q.Limit / 2
+	}
 	if p.fixed || e.Stage == "Authentication" {
 		return 0
 	}
@@ -187,8 +194,7 @@ func (p *pageSize) failed(q Query, e *APIError, _ time.Time) (again int) {
 		p.probe, p.probed, p.blames = atLimit(q, 0), q.Limit, e.Kind == BadLimit
 		return safePageSize
 	}
-	heavy, surely := tooHeavy(e)
-	if !heavy || q.Limit <= 1 {
+	if !tooHeavy(e) || q.Limit <= 1 {
 		return 0
 	}
 	if q.Limit > p.size {
@@ -196,7 +202,7 @@ func (p *pageSize) failed(q Query, e *APIError, _ time.Time) (again int) {
 	}
 	row := p.row(q)
 	row.query = q
-	if row.fails++; row.fails < heavyTries && !surely {
+	if row.fails++; row.fails < heavyTries {
 		return 0
 	}
 	*row = failedPage{}
@@ -252,13 +258,10 @@ func refusesLimit(e *APIError) bool {
 		e.Kind == Refused && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity)
 }
 
-// tooHeavy tells whether a smaller page may come where e did, and whether only a
-// smaller one can. A server that says when to come again speaks of its load.
-func tooHeavy(e *APIError) (heavy, surely bool) {
-	if e.Narrow {
-		return true, true
-	}
-	return e.RetryAfter == 0 && (e.Kind == Timeout || e.Kind == Refused && e.Status >= 500), false
+// tooHeavy tells whether a smaller page may come where e did. A server that says
+// when to come again speaks of its load.
+func tooHeavy(e *APIError) bool {
+	return e.RetryAfter == 0 && (e.Kind == Timeout || e.Kind == Refused && e.Status >= 500)
 }
 
 // clamp learns how many elements the API gives at most, where that is less than

@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func TestPageSizeConfigured(t *testing.T) {
 		}
 	}
 	a := newSizedAPI(t, 400)
-	for _, e := range []*APIError{errSlow, errGateway, errNarrow, errBadRequest, errBadLimit} {
+	for _, e := range []*APIError{errSlow, errGateway, errBadRequest, errBadLimit} {
 		a.answer = above(0, e)
 		for range 5 {
 			a.read(1, 3, time.Minute)
@@ -128,8 +129,6 @@ func TestPageSizeFallsForWhatIsTooHeavy(t *testing.T) {
 	}{
 		{"timeouts", errSlow, 400, 250, []int{1000, 1000, 500, 500, 250, 1000, 1000, 500, 500, 250}},
 		{"gateway", errGateway, 999, 500, []int{1000, 1000, 500, 1000, 1000, 500}},
-		{"too large", errNarrow, 100, 62, []int{1000, 500, 250, 125, 62, 1000, 500, 250, 125, 62}},
-		{"one element", errNarrow, 1, 1, []int{1000, 500, 250, 125, 62, 31, 15, 7, 3, 1}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a := newSizedAPI(t, 0)
@@ -165,6 +164,26 @@ func TestPageSizeFallsForWhatIsTooHeavy(t *testing.T) {
 				t.Errorf("%d calls of a day fail for their size, want 20 to %d", failed, most)
 			}
 		})
+	}
+}
+
+// What a page holds says nothing of other pages: it is asked for in half the
+// size, whatever is configured, and nothing is kept.
+func TestPageSizeForOnePageOnly(t *testing.T) {
+	for configured, want := range map[int][]int{
+		0: {1000, 500, 250, 125, 62, 31, 15, 7, 3, 1, 1000}, 50: {50, 25, 12, 6, 3, 1, 50},
+	} {
+		a, held := newSizedAPI(t, configured), true
+		a.answer = func(limit int) *APIError {
+			if held && limit > 1 {
+				return errNarrow
+			}
+			held = false
+			return nil
+		}
+		if !a.read(1, 20, time.Second) || !a.read(1, 1, time.Second) || !slices.Equal(a.asked, want) {
+			t.Errorf("asked %v, want %v", a.asked, want)
+		}
 	}
 }
 

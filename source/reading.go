@@ -40,6 +40,9 @@ type reading struct {
 	evidence       evidence
 	// covers tells that it begins at the window's start.
 	covers bool
+	// wide is the page size to go back to after pages that failed for what they
+	// held; 0 if there were none.
+	wide int
 
 	pages     int
 	empty     int // in a row

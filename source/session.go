@@ -263,6 +263,7 @@ func (s *session) proceed(ctx context.Context, l *lane, how step, page *Page, fr
 	switch {
 	case how == stepOn:
 		r.query.Cursor = page.Next
+		r.query.Limit = max(r.query.Limit, min(2*r.query.Limit, r.wide))
 		if l == &s.front && fresh && s.cut(r, page) {
 			l.reading = nil
 		}
@@ -341,6 +342,9 @@ func (s *session) trouble(l *lane, err error) error {
 	now, r := time.Now(), l.reading
 	if r != nil {
 		if limit := s.p.size.failed(r.query, api, now); limit > 0 {
+			if api.Narrow {
+				r.wide = max(r.wide, r.query.Limit)
+			}
 			r.query.Limit, l.at = limit, now
 			return nil
 		}

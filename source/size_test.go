@@ -36,7 +36,7 @@ func TestOne400ChangesNoPageSize(t *testing.T) {
 // ones it can. Once it can again, the size grows.
 func TestLargePagesThatFail(t *testing.T) {
 	for name, e := range map[string]APIError{
-		"504": {Kind: Refused, Status: 504}, "timeout": {Kind: Timeout}, "size": {Kind: Unreadable, Status: 200, Narrow: true},
+		"504": {Kind: Refused, Status: 504}, "timeout": {Kind: Timeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			within(t, func(t *testing.T, g *rig) {
@@ -140,6 +140,23 @@ func TestALongWindowIsSmall(t *testing.T) {
 		}
 		if got := value(t, p.Metrics.beyond); got != 0 {
 			t.Errorf("%v events counted beyond the window", got)
+		}
+	})
+}
+
+// An event that only a page of its own shows costs a few calls each time it is
+// read, not one for each of its neighbours.
+func TestAnEventThatSpoilsItsPage(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.api.add(series(time.Now().Add(-4000*time.Second), 1, 4000, time.Second)...)
+		g.api.spoiler = 2345
+		g.during(time.Minute)
+		g.wantPublished(4000)
+		if most := 80; g.api.calls > most {
+			t.Errorf("%d calls, want %d at most", g.api.calls, most)
+		}
+		if got := g.poller.size.limit(); got != maxPageSize {
+			t.Errorf("page size %d afterwards", got)
 		}
 	})
 }

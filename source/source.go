@@ -50,8 +50,6 @@ type Page struct {
 	// then empty. What the page shows is so; that it is all may be the end, or an
 	// answer that is not whole.
 	Unsaid bool
-	// Ascending tells that the ids of the page are strictly ascending.
-	Ascending bool
 	// ServerTime is the answer's Date header; zero if there was none.
 	ServerTime time.Time
 	// RateLimit is what the answer said of the account's budget; zero Limit if

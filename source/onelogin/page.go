@@ -132,7 +132,7 @@ func (c *Client) page(ctx context.Context, target, token string, urgent bool) (s
 			return source.Page{}, c.unreadable(stageFetchLogs, a, err)
 		}
 	case http.StatusNoContent:
-		p.Unsaid, p.Ascending = true, true
+		p.Unsaid = true
 	default:
 		return source.Page{}, c.refusal(stageFetchLogs, a, faultOf(a))
 	}
@@ -247,7 +247,7 @@ func decodePage(body []byte) (source.Page, fault, error) {
 		return source.Page{}, fault{}, errNoData
 	}
 	n := readNext(env.pagination)
-	p := source.Page{Events: r.events, Malformed: r.malformed, Ascending: !r.descends, Next: n.cursor}
+	p := source.Page{Events: r.events, Malformed: r.malformed, Next: n.cursor}
 	switch {
 	case null && (n.cursor != "" || n.follows):
 		// Where nothing is, nothing follows: something was left out.
@@ -313,7 +313,6 @@ type pageReader struct {
 	array     bool
 	events    []schemas.Event
 	malformed []source.Malformed
-	descends  bool
 	torn      bool // the array does not come to its end
 }
 
@@ -352,9 +351,6 @@ func (r *pageReader) element(at int) (int, bool) {
 		return end, true
 	}
 	ev.Raw = raw
-	if n := len(r.events); n > 0 && ev.ID <= r.events[n-1].ID {
-		r.descends = true
-	}
 	if r.events == nil {
 		// The first event's size tells about how many follow.
 		n := (len(r.body)-at)/(len(raw)+1)*9/8 + 1

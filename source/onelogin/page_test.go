@@ -253,27 +253,6 @@ func TestDecodePageTruncatedAnywhere(t *testing.T) {
 	}
 }
 
-func TestAscending(t *testing.T) {
-	tests := []struct {
-		name string
-		raw  []string
-		want bool
-	}{
-		{"none", nil, true},
-		{"one", []string{event(5)}, true},
-		{"up", []string{event(5), event(6)}, true},
-		{"tie", []string{event(5), event(5)}, false},
-		{"down", []string{event(6), event(5)}, false},
-		{"malformed between", []string{event(5), `{}`, event(6)}, true},
-	}
-	for _, tt := range tests {
-		p, _, err := decodePage([]byte(body(lastPage, tt.raw...)))
-		if err != nil || p.Ascending != tt.want {
-			t.Errorf("%s: got %v, %v", tt.name, p.Ascending, err)
-		}
-	}
-}
-
 func TestEventSlicesDoNotReachTheirNeighbours(t *testing.T) {
 	b := []byte(body(lastPage, event(1), `[]`, event(2)))
 	keep := string(b)
