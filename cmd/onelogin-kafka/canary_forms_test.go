@@ -181,6 +181,8 @@ func withSecret(path, line string) string {
 		kafka = "  tls: {}\n  sasl:\n    mechanism: OAUTHBEARER\n    token_url: https://127.0.0.1:1/\n    client_id: id\n    " + line + "\n"
 	case "http.token":
 		http = "  " + line + "\n"
+	case "http.viewer_token":
+		http = "  token: of-the-admins\n  " + line + "\n"
 	case "connectors[].client_secret":
 		connector = line
 	default:

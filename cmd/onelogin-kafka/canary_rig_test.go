@@ -277,7 +277,7 @@ func (s *stage) write(base string) {
   tls: {ca_file: kafka.tls.cert_file, cert_file: kafka.tls.cert_file, key_file: kafka.tls.key_file}
   sasl: {%s}
 instance: test
-http: {listen: "127.0.0.1:0", tls: {cert_file: http.tls.cert_file, key_file: http.tls.key_file}, token_file: http.token}
+http: {listen: "127.0.0.1:0", tls: {cert_file: http.tls.cert_file, key_file: http.tls.key_file}, token_file: http.token, viewer_token_file: http.viewer_token}
 log: {level: trace, format: json}
 topics: {replication_factor: 1, events: {partitions: 1}, offsets: {partitions: 1}}
 connectors:

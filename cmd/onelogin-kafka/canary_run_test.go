@@ -46,7 +46,7 @@ func TestRunningShowsNoSecret(t *testing.T) {
 		{mechanism: "OAUTHBEARER", kafka: "kafka.sasl.token", odd: named(t, "a reference")},
 		{mechanism: "OAUTHBEARER", kafka: "kafka.sasl.client_secret", odd: named(t, "terminal commands")},
 	} {
-		s.paths = []string{s.kafka, "http.token", "connectors[].client_secret"}
+		s.paths = []string{s.kafka, "http.token", "http.viewer_token", "connectors[].client_secret"}
 		for _, path := range append(s.paths, "kafka.tls.key_file", "http.tls.key_file") {
 			tried[path] = true
 		}
@@ -236,7 +236,7 @@ func (s *stage) unusable(run *process) {
 			return strings.Contains(s.ask(run, "GET /readyz", false), f.odd) && strings.Contains(run.errs.String()[mark:], f.odd)
 		})
 		s.pages(run, f.name)
-		s.set(odd, "http.token")
+		s.set(odd, "http.token", "http.viewer_token")
 		s.await(run, f.name+" in the console's token", func() bool { return strings.HasPrefix(s.ask(run, "GET /metrics", true), "401") })
 		s.pages(run, f.name+", also the console's")
 		s.set(right, s.paths...)

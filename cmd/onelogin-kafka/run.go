@@ -195,7 +195,7 @@ func (in *instance) run(ctx context.Context, beside ...func(context.Context, *se
 
 func consoleOptions(cfg *config.Config, svc *service.Service, reg prometheus.Gatherer, log zerolog.Logger) console.Options {
 	o := console.Options{
-		Listen: cfg.HTTP.Listen, Registry: reg, Ready: svc.Ready, Connectors: svc.Statuses, Log: log,
+		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: svc.Ready, Connectors: svc.Statuses, Log: log,
 		Shards: func() []console.Shard {
 			shards := []console.Shard{}
 			for _, s := range svc.Shards() {
@@ -214,6 +214,9 @@ func consoleOptions(cfg *config.Config, svc *service.Service, reg prometheus.Gat
 	}
 	if cfg.HTTP.Token.IsSet() {
 		o.Token = cfg.HTTP.Token.Reveal
+	}
+	if cfg.HTTP.ViewerToken.IsSet() {
+		o.ViewerToken = cfg.HTTP.ViewerToken.Reveal
 	}
 	return o
 }

@@ -183,8 +183,13 @@ type HTTP struct {
 	Listen string `yaml:"listen"`
 	// TLS is nil for plain HTTP.
 	TLS *ServerTLS `yaml:"tls"`
+	// Hosts are the names, besides Listen's and loopback, by which the console may
+	// be asked for; without port.
+	Hosts []string `yaml:"hosts" config:"commas"`
 	// Token is what callers must present; none asked for unless IsSet.
 	Token Secret `yaml:"token"`
+	// ViewerToken is what is enough to look; set only if Token is.
+	ViewerToken Secret `yaml:"viewer_token"`
 }
 
 // ServerTLS is the certificate of the listener; both are set.

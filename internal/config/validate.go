@@ -307,7 +307,17 @@ func (l *loader) http(h *HTTP, at place) {
 	if ok && !isLoopback(host) && (h.TLS == nil || !h.Token.IsSet()) {
 		listen.problem("%s can be reached from other hosts; add http.tls and http.token_file, or listen on 127.0.0.1", listen.quote(h.Listen))
 	}
+	hosts := at.sub("hosts")
+	for i, name := range h.Hosts {
+		if here := hosts.item(i); !hostName.MatchString(strings.ToLower(name)) {
+			here.problem("%s is no name of a host; write it without scheme and port, e.g. console.example.com", here.quote(name))
+		}
+	}
 	l.secret(h.Token, false, at.sub("token"))
+	l.secret(h.ViewerToken, false, at.sub("viewer_token"))
+	if h.ViewerToken.IsSet() && !h.Token.IsSet() {
+		at.sub("viewer_token").problem("is given without a token, so that nobody could change anything; add http.token_file")
+	}
 }
 
 // connector validates one connector and makes its addresses normal.

@@ -54,7 +54,7 @@ func TestCheckConnector(t *testing.T) {
 			if c.method != "" {
 				method = c.method
 			}
-			r := httptest.NewRequest(method, path, nil)
+			r := httptest.NewRequest(method, "http://localhost"+path, nil)
 			for k, v := range c.header {
 				r.Header.Set(k, v)
 			}
@@ -85,7 +85,7 @@ func TestTokenUnreadable(t *testing.T) {
 	opts := Options{Registry: prometheus.NewRegistry(), Token: func() (string, error) { return "", errors.New("no such file") }}
 	for _, path := range []string{"/metrics", "/api/v1/connectors", "/api/v1/connectors/acme", "/api/v1/shards"} {
 		for _, given := range []string{"", "Bearer ", "Bearer x"} {
-			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r := httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)
 			r.Header.Set("Authorization", given)
 			w := httptest.NewRecorder()
 			Handler(opts).ServeHTTP(w, r)

@@ -1,0 +1,111 @@
+package console
+
+import (
+	"html/template"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cookie is the name of the cookie. Browsers take one that begins with __Host-
+// only with Secure, and Secure only over TLS: where there is none, which is on
+// loopback, both are left away, as Safari would drop the cookie.
+func (d *doors) cookie() string {
+	if d.opts.CertFile == "" {
+		return "onelogin-kafka"
+	}
+	return "__Host-onelogin-kafka"
+}
+
+func (d *doors) setCookie(w http.ResponseWriter, id string, life time.Duration) {
+	c := &http.Cookie{
+		Name: d.cookie(), Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: d.opts.CertFile != "", MaxAge: int(life.Seconds()),
+	}
+	if life <= 0 {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// local is the path to go on at after signing in; one of another host's is none.
+func local(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") || strings.ContainsAny(next, "\\\r\n\t") {
+		return "/"
+	}
+	return next
+}
+
+type signInPage struct {
+	Next, Trouble string
+}
+
+func (d *doors) signInPage(w http.ResponseWriter, r *http.Request) {
+	if d.caller(r).role != nobody {
+		http.Redirect(w, r, local(r.FormValue("next")), http.StatusSeeOther)
+		return
+	}
+	d.showSignIn(w, http.StatusOK, signInPage{Next: local(r.URL.Query().Get("next"))})
+}
+
+func (d *doors) showSignIn(w http.ResponseWriter, status int, p signInPage) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_ = signInTemplate.Execute(w, p) // fails only when the caller has gone
+}
+
+// signIn takes the token from the body only: what is in a URL is in histories
+// and logs.
+func (d *doors) signIn(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		refuse(w, http.StatusBadRequest, "The form cannot be read.")
+		return
+	}
+	next := local(r.PostForm.Get("next"))
+	if wait := d.attempts.wait(r.RemoteAddr); wait > 0 {
+		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
+		w.Header().Set("Retry-After", seconds)
+		d.showSignIn(w, http.StatusTooManyRequests, signInPage{Next: next, Trouble: "Too many wrong tokens. Try again in " + seconds + " seconds."})
+		return
+	}
+	got, sum := d.role(strings.TrimSpace(r.PostForm.Get("token")))
+	if d.opts.Token != nil && got == nobody {
+		d.attempts.failed(r.RemoteAddr)
+		d.opts.Log.Warn().Str("remote", r.RemoteAddr).Msg("somebody tried to sign in to the console with a wrong token")
+		d.showSignIn(w, http.StatusUnauthorized, signInPage{Next: next, Trouble: "This is not the token of http.token_file or http.viewer_token_file."})
+		return
+	}
+	if got != nobody {
+		d.setCookie(w, d.sessions.begin(got, sum), sessionLife)
+	}
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}
+
+func (d *doors) signOut(w http.ResponseWriter, r *http.Request) {
+	if cookie, err := r.Cookie(d.cookie()); err == nil {
+		d.sessions.end(cookie.Value)
+	}
+	d.setCookie(w, "", 0)
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+var signInTemplate = template.Must(template.New("login").Parse(`<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Sign in · onelogin-kafka</title></head>
+<body>
+<main>
+<h1>Sign in</h1>
+{{with .Trouble}}<p role="alert">{{.}}</p>{{end}}
+<form method="post" action="/login">
+<input type="hidden" name="next" value="{{.Next}}">
+<label>Token <input type="password" name="token" autocomplete="current-password" required autofocus></label>
+<button>Sign in</button>
+</form>
+</main>
+</body>
+</html>
+`))
