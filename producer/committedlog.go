@@ -101,6 +101,19 @@ func (l CommittedLog) decided(ctx context.Context) (map[string][]byte, error) {
 	return l.latest(ctx, start, end)
 }
 
+// ReadDecided hands every committed record from the log's start to do, up to
+// where all transactions are decided, and returns that: it waits for none.
+func (l *CommittedLog) ReadDecided(ctx context.Context, do func(offset int64, r *schemas.Record) error) (end int64, err error) {
+	start, err := l.offset(ctx, earliest, readUncommitted)
+	if err != nil {
+		return 0, fmt.Errorf("asking for the log's start: %w", err)
+	}
+	if end, err = l.offset(ctx, latest, readCommitted); err != nil {
+		return 0, fmt.Errorf("asking for the last stable offset: %w", err)
+	}
+	return end, l.read(ctx, start, end, do)
+}
+
 // Follow hands every committed record from offset on to do until ctx ends or
 // do returns an error.
 func (l *CommittedLog) Follow(ctx context.Context, offset int64, do func(offset int64, r *schemas.Record) error) error {

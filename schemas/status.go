@@ -62,7 +62,9 @@ type ConnectorStatus struct {
 	// "Kafka" (what was read cannot be written) or empty.
 	Stage string `json:"stage"`
 	// Message says what is wrong; empty when nothing is.
-	Message   string `json:"message"`
+	Message string `json:"message"`
+	// Advice is one sentence on what to do about it; empty where there is none.
+	Advice    string `json:"advice,omitempty"`
 	Domain    string `json:"domain"`
 	AccountID int64  `json:"account_id"`
 	// Events is the number of events published since the connector began.

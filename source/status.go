@@ -18,6 +18,8 @@ const (
 	silentPolls = 3
 )
 
+const adviceSilent = "A poll hangs, or its shard is not served: /readyz and /api/v1/shards of its instance say which."
+
 // Status is how a poller fares at one moment. A zero time means never.
 type Status struct {
 	// State is ACTIVE, CATCHING_UP, THROTTLED or FAILING; INACTIVE before the
@@ -67,6 +69,7 @@ func (p *Poller) Status() Status {
 	case st.State == schemas.StateActive && now.Sub(st.LastPoll) > silent:
 		st.State, st.Since = schemas.StateInactive, st.LastPoll.Add(silent)
 		st.Message = fmt.Sprintf("no successful poll for %v minutes", int(silent.Minutes()))
+		st.Advice = adviceSilent
 	}
 	return st
 }

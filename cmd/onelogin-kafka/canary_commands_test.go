@@ -15,6 +15,7 @@ func TestEveryCommandIsDriven(t *testing.T) {
 	t.Parallel()
 	driven := map[string]bool{
 		"run": true, "check": true, "tail": true, "config check": true, "offsets take-over": true, "offsets copy": true,
+		"status":   true,
 		"simulate": true, "demo": true, "version": true,
 	}
 	var walk func(c *cobra.Command)

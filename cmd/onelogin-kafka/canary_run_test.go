@@ -160,6 +160,7 @@ func (s *stage) commands() {
 	for _, args := range [][]string{
 		{"check"}, {"check", "--json"}, {"config", "check"}, {"config", "check", "--json"},
 		{"offsets", "take-over"}, {"offsets", "copy", "--to", "other"},
+		{"status"}, {"status", "--json"},
 	} {
 		s.command(exitOK, "right", args...)
 	}
@@ -204,6 +205,7 @@ func (s *stage) wrong(run *process) {
 		s.pages(run, "wrong")
 		s.command(2, "wrong", "check")
 		s.command(2, "wrong", "check", "--json")
+		s.command(exitFail, "wrong", "status")
 		s.command(exitFail, "wrong", "offsets", "take-over")
 		s.command(exitFail, "wrong", "offsets", "copy", "--to", "other")
 		tail := startProcess(t, "tail", "--config", s.config)

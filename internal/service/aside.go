@@ -108,6 +108,7 @@ func (a asides) tell(log *zerolog.Logger) {
 func (a asides) show(st *schemas.ConnectorStatus) {
 	if s, ok := a[st.Connector]; ok && s.Runs && st.Message == "" {
 		st.Stage, st.Message = stageConfiguration, "the last good configuration stays in use: "+s.Reason()
+		st.Advice = adviceGood
 	}
 }
 

@@ -50,7 +50,7 @@ func (s *Service) report(ctx context.Context, c *connector, session *producer.Se
 func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 	p := c.poller.Status()
 	st := schemas.ConnectorStatus{
-		Connector: c.config.Name, State: p.State, Stage: p.Stage, Message: p.Message,
+		Connector: c.config.Name, State: p.State, Stage: p.Stage, Message: p.Message, Advice: p.Advice,
 		Domain: c.config.Domain, AccountID: cmp.Or(p.AccountID, c.client.AccountID()),
 		Events: p.Events, LastEventAt: p.LastEvent, LastPollAt: p.LastPoll,
 		LagSeconds: p.Lag.Seconds(), CompleteThrough: p.CompleteThrough,
@@ -63,14 +63,17 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 	offset, since, err := c.rest.get()
 	if err != nil {
 		st.State, st.Stage, st.Message, st.Since = schemas.StateFailing, "Kafka", err.Error(), since
+		st.Advice = adviceOffsets
 	}
 	if err == nil {
 		if since, troubled := s.instance.Trouble(shard); troubled != nil {
 			st.State, st.Stage, st.Message, st.Since = schemas.StateFailing, "Kafka", troubled.Error(), since
+			st.Advice = adviceKafka
 		}
 	}
 	if c.config.Paused {
 		st.State, st.Stage, st.Message, st.Since = schemas.StatePaused, "", "", since
+		st.Advice = ""
 		position(&st, offset)
 	}
 	if st.Since.IsZero() {
@@ -81,6 +84,14 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 	s.aside.show(&st)
 	return st
 }
+
+// What to do, one sentence each.
+const (
+	adviceOffsets = "Nothing can be polled from what the offsets topic holds: was it written by a newer version? It is read again each minute."
+	adviceKafka   = "Mend what the message names at Kafka (a right, a leader, a topic's setting); it goes on by itself."
+	adviceGood    = "Mend it before the next restart: there is no last good configuration then."
+	adviceAbsent  = "Give that instance the connector's file, or remove the connector for good."
+)
 
 // stageConfiguration is the stage of what the client finds wrong before it asks.
 const stageConfiguration = "Configuration"

@@ -96,6 +96,7 @@ func (s *Service) unconfigured(ctx context.Context, name string, session *produc
 	st := schemas.ConnectorStatus{
 		Connector: name, State: schemas.StateInactive, LagSeconds: -1,
 		Message:  fmt.Sprintf("instance %s owns its shard but has no configuration for it", s.settings.instance),
+		Advice:   adviceAbsent,
 		Instance: s.settings.instance, Shard: int(session.Shard), Since: now, UpdatedAt: now,
 	}
 	state, err := s.state(ctx, name, session)

@@ -1,0 +1,200 @@
+// Package fleet is how all connectors fare, by what the topics say of them: on
+// whichever machine it is asked, and also when no instance is alive.
+package fleet
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"onelogin-kafka/schemas"
+)
+
+// Stale is the age from which a status counts for nothing: an owner writes one
+// every 30 s, whatever happens.
+const Stale = 2 * time.Minute
+
+// Status is how a connector fares, as far as its record can be believed.
+type Status struct {
+	// ConnectorStatus is what the record says, but for State, Message, Advice and
+	// Since of one that is stale.
+	schemas.ConnectorStatus
+	// Reported is the state that the record says.
+	Reported schemas.State
+	// Age is how long ago the record was written, by the broker's clock where it
+	// dates the topic. Negative for a connector without a record.
+	Age time.Duration
+}
+
+// Well tells whether nobody need look at it: it is neither FAILING nor INACTIVE.
+func (s *Status) Well() bool {
+	return s.State != schemas.StateFailing && s.State != schemas.StateInactive
+}
+
+// MarshalJSON is the record with "reported" and "age_seconds", which is left out
+// where there is no record.
+func (s *Status) MarshalJSON() ([]byte, error) {
+	b := s.ConnectorStatus.Marshal()
+	b = fmt.Appendf(b[:len(b)-1], `,"reported":%q`, string(s.Reported))
+	if s.Age >= 0 {
+		age, err := json.Marshal(math.Round(s.Age.Seconds()*10) / 10)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"age_seconds":`...), age...)
+	}
+	return append(b, '}'), nil
+}
+
+// record is a status as it was found.
+type record struct {
+	status schemas.ConnectorStatus
+	at     time.Time
+	err    error // why it cannot be read
+}
+
+// View is what the status topic said so far. It is safe for concurrent use.
+type View struct {
+	mu      sync.Mutex
+	records map[string]record
+	changes int
+}
+
+// NewView returns a view of connectors that may have no record: they are shown
+// all the same.
+func NewView(configured ...string) *View {
+	v := &View{records: make(map[string]record, len(configured))}
+	for _, name := range configured {
+		v.records[name] = record{}
+	}
+	return v
+}
+
+// Take takes a record of the status topic over. Its slices need not last. What
+// cannot be read is a connector nobody can judge, which is shown as such.
+func (v *View) Take(r *schemas.Record) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	name := string(r.Key)
+	v.changes++
+	if r.Value == nil {
+		delete(v.records, name)
+		return
+	}
+	st, err := schemas.ParseStatus(r.Value)
+	if err == nil && st.Connector != name {
+		err = fmt.Errorf("it is that of %.80q", st.Connector)
+	}
+	v.records[name] = record{status: st, at: r.Time, err: err}
+}
+
+// Changes counts the records taken over.
+func (v *View) Changes() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.changes
+}
+
+// List returns all connectors as they fare at now, worst first.
+func (v *View) List(now time.Time) []Status {
+	v.mu.Lock()
+	all := make([]Status, 0, len(v.records))
+	for name, r := range v.records {
+		all = append(all, r.judge(name, now))
+	}
+	v.mu.Unlock()
+	slices.SortFunc(all, worse)
+	return all
+}
+
+// What is said of a connector that no owner speaks for.
+const (
+	adviceDead   = "Is an instance running? Its log and /readyz say why it owns no shards."
+	adviceUnread = "Read it with the version that wrote it."
+)
+
+// judge says how a connector fares: nobody is there to say so where the record
+// is old, whatever it says.
+func (r *record) judge(name string, now time.Time) Status {
+	s := Status{ConnectorStatus: r.status, Reported: r.status.State, Age: max(now.Sub(r.at), 0)}
+	switch {
+	case r.err != nil:
+		s.ConnectorStatus = schemas.ConnectorStatus{
+			Connector: name, State: schemas.StateInactive, LagSeconds: -1, UpdatedAt: r.at, Since: r.at,
+			Message: "its status cannot be read: " + r.err.Error(), Advice: adviceUnread,
+		}
+		s.Reported = ""
+	case r.at.IsZero():
+		s.ConnectorStatus = schemas.ConnectorStatus{
+			Connector: name, State: schemas.StateInactive, LagSeconds: -1,
+			Message: "no instance has ever reported it", Advice: adviceDead,
+		}
+		s.Reported, s.Age = "", -1
+	case s.Age > Stale:
+		s.State, s.Advice = schemas.StateInactive, adviceDead
+		s.Message = fmt.Sprintf("nobody has reported it for %s; the last word was %s", Ago(s.Age), said(&r.status))
+		s.LagSeconds = -1
+		if s.Reported != schemas.StateInactive {
+			s.Since = r.at.Add(Stale)
+		}
+	}
+	return s
+}
+
+// said is a state with its stage and message.
+func said(st *schemas.ConnectorStatus) string {
+	parts := []string{string(st.State)}
+	for _, part := range []string{st.Stage, st.Message} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ": ")
+}
+
+// order is that of the states, worst first.
+var order = map[schemas.State]int{
+	schemas.StateFailing: 0, schemas.StateInactive: 1, schemas.StateThrottled: 2,
+	schemas.StateCatchingUp: 3, schemas.StatePaused: 5, schemas.StateActive: 6,
+}
+
+func rank(s *Status) int {
+	if s.Message != "" {
+		return min(order[s.State], 4) // well, and yet something is to be mended
+	}
+	return order[s.State]
+}
+
+func worse(a, b Status) int {
+	return cmp.Or(cmp.Compare(rank(&a), rank(&b)), cmp.Compare(a.Connector, b.Connector))
+}
+
+// Counts are how many connectors are in each state.
+func Counts(all []Status) map[schemas.State]int {
+	n := map[schemas.State]int{}
+	for i := range all {
+		n[all[i].State]++
+	}
+	return n
+}
+
+// Ago is a length of time in at most four characters, cut off: "8s", "59m",
+// "23h", "400d"; "now" below a second.
+func Ago(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "now"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", min(d/(24*time.Hour), 9999))
+}
