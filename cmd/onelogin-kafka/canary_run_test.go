@@ -164,6 +164,7 @@ func (s *stage) commands() {
 	} {
 		s.command(exitOK, "right", args...)
 	}
+	s.command(exitUsage, "right", "health") // the port is chosen at the start
 }
 
 // command runs a command that ends by itself.

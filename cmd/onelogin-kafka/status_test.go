@@ -82,7 +82,7 @@ func TestStatusOfADeadFleet(t *testing.T) {
 		}
 	}
 	code, out, _ := runCommand(t, "status", "--config", file)
-	if code != exitFail || !strings.HasPrefix(out, "3 connectors: 3 INACTIVE\n") || !strings.Contains(out, "nobody has reported it for 2d; the last word was ACTIVE\n") {
+	if code != exitFail || !strings.HasPrefix(out, "2 connectors: 2 INACTIVE\n") || !strings.Contains(out, "nobody has reported it for 2d; the last word was ACTIVE\n") {
 		t.Errorf("got exit %d\n%s", code, out)
 	}
 	for line := range strings.Lines(out) {
