@@ -69,20 +69,37 @@ var errStalled = fmt.Errorf("no progress for %v", stalled)
 // latest returns the latest committed value of each key from one offset to
 // another, nil for a tombstone. It takes as long as it gets on.
 func (l CommittedLog) latest(ctx context.Context, from, end int64) (map[string][]byte, error) {
+	found := map[string][]byte{}
+	err := l.patiently(ctx, from, end, func(_ int64, r *schemas.Record) error {
+		found[string(r.Key)] = bytes.Clone(r.Value)
+		return nil
+	})
+	return found, err
+}
+
+// patiently reads from one offset to another. It takes as long as it gets on.
+func (l CommittedLog) patiently(ctx context.Context, from, end int64, do func(offset int64, r *schemas.Record) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(stalled, func() { cancel(errStalled) })
 	defer timer.Stop()
 	l.progress = func() { timer.Reset(stalled) }
-	found := map[string][]byte{}
-	err := l.read(ctx, from, end, func(_ int64, r *schemas.Record) error {
-		found[string(r.Key)] = bytes.Clone(r.Value)
-		return nil
-	})
+	err := l.read(ctx, from, end, do)
 	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
 		err = fmt.Errorf("%w: %w", errStalled, err)
 	}
-	return found, err
+	return err
+}
+
+// ReadFrom hands every committed record from an offset up to the high watermark
+// as of now to do, and returns that: see Read.
+func (l CommittedLog) ReadFrom(ctx context.Context, offset int64, do func(offset int64, r *schemas.Record) error) (end int64, err error) {
+	actx, cancel := context.WithTimeout(ctx, stalled)
+	defer cancel()
+	if end, err = l.End(actx); err != nil {
+		return 0, fmt.Errorf("asking for the high watermark: %w", err)
+	}
+	return end, l.patiently(ctx, offset, end, do)
 }
 
 // decided returns the latest committed value of each key up to where all
