@@ -111,12 +111,66 @@ func (h *Hand) transactor(p Protocol, group string, index int32) *transactor {
 	}
 }
 
+// Rewrite decides by what is committed of one shard what is to be changed, all
+// of it in one transaction: records of the shard's own partition of the offsets
+// topic, of the status topic and of the audit topic. None: nothing is to be done.
+type Rewrite func(known ShardRecords) ([]schemas.Record, error)
+
+// ShardRecords are the latest values on a partition of the offsets topic, by
+// connector and key. They are to be looked at only.
+type ShardRecords map[string]map[string][]byte
+
+// Shard returns the shard that a connector belongs to.
+func (h *Hand) Shard(ctx context.Context, connector string) (int32, error) {
+	n, err := h.Cluster.Partitions(ctx, h.offsets())
+	if err != nil {
+		return 0, lacking("Read", err)
+	}
+	return PartitionFor(schemas.OffsetKey(connector), n), nil
+}
+
+// Change fences a shard, reads it, has decide say what is to be written, and
+// commits that: again where somebody else has written meanwhile. An instance
+// that serves the shard goes on from what it reads. An error of decide's is
+// returned as it is. Where the outcome of a try is not known decide is asked
+// again, and sees what became of it: what is there already it must not want
+// again. After any other error nothing was written, unless it says that the
+// outcome is unknown. ErrUnfit where the topic is not that of Group.
+func (h *Hand) Change(ctx context.Context, shard int32, decide Rewrite) error {
+	p, err := DetectProtocol(ctx, h.Cluster)
+	if err != nil {
+		return err
+	}
+	n, err := h.Cluster.Partitions(ctx, h.offsets())
+	if err != nil {
+		return lacking("Read", err)
+	}
+	d := &deed{topic: h.offsets(), group: h.Group, partitions: n}
+	checked := func(known *positions) ([]schemas.Record, error) {
+		if err := d.judge(shard, known.records); err != nil {
+			return nil, err
+		}
+		return decide(known.records)
+	}
+	for try := 1; ; try++ {
+		err := h.rewrite(ctx, p, partition{h.offsets(), shard}, checked)
+		if outcomeOf(err) != Unknown || try == handTries {
+			return err
+		}
+	}
+}
+
 // rewrite fences our own shard, reads a partition, and writes what is to be
-// changed in one transaction; again where somebody else has written meanwhile.
+// changed in one transaction; again where somebody else has written meanwhile,
+// or has fenced us, as the shard's owner does when it finds itself fenced.
 func (h *Hand) rewrite(ctx context.Context, p Protocol, part partition, change func(*positions) ([]schemas.Record, error)) error {
+	wait := newBackoff(5*time.Millisecond, 500*time.Millisecond)
 	for try := 1; ; try++ {
 		err := h.rewriteOnce(ctx, p, part, change)
-		if try == handTries || !errors.Is(err, ErrStale) {
+		if try == handTries || !errors.Is(err, ErrStale) && !errors.Is(err, ErrFenced) || outcomeOf(err) == Unknown {
+			return err
+		}
+		if pause(ctx, wait.NextBackOff()) != nil {
 			return err
 		}
 	}
@@ -136,22 +190,30 @@ func (h *Hand) rewriteOnce(ctx context.Context, p Protocol, part partition, chan
 	if err != nil || len(records) == 0 {
 		return err
 	}
-	pointers := make([]*schemas.Record, len(records))
-	for i := range records {
-		pointers[i] = &records[i]
-	}
-	var limit sizeLimit
-	limit.shown(h.found.MaxMessageBytes[schemas.Offsets], h.found.Compression[schemas.Offsets])
-	batches, err := encodeBatches(pointers, compress.Zstd, limit.bounds(compress.Zstd))
+	batches, err := h.encode(ctx, part.index, records)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	txn.expect(part, end)
-	all := map[partition][]recordBatch{part: batches}
-	if err := txn.begin(ctx, maps.Keys(all)); err != nil {
+	if err := txn.begin(ctx, maps.Keys(batches)); err != nil {
 		return err
 	}
-	return txn.finish(ctx, all)
+	return txn.finish(ctx, batches)
+}
+
+// encode makes the batches of each partition, for a shard.
+func (h *Hand) encode(ctx context.Context, shard int32, records []schemas.Record) (map[partition][]recordBatch, error) {
+	pointers := make([]*schemas.Record, len(records))
+	for i := range records {
+		pointers[i] = &records[i]
+	}
+	w := &writer{cluster: h.Cluster, topics: h.Topics.names(), codec: compress.Zstd}
+	w.limits[schemas.Offsets].shown(h.found.MaxMessageBytes[schemas.Offsets], h.found.Compression[schemas.Offsets])
+	groups, err := w.group(ctx, shard, pointers)
+	if err != nil {
+		return nil, err
+	}
+	return w.encode(groups)
 }
