@@ -60,7 +60,7 @@ func TestSetAsideShowsNoSecret(t *testing.T) {
 	c := startCommand(t, "run", "--config", file)
 	const failing = `"state":"FAILING","stage":"Configuration"`
 	eventually(t, "all that are set aside", func() bool {
-		_, body := get(consoleOf(c) + "/api/v1/connectors")
+		_, body := get(consoleOf(c) + "/api/v1/connectors?per_page=1000")
 		return strings.Count(body, failing) == len(cfg.SetAside)
 	})
 	for _, page := range []string{"/metrics", "/api/v1/connectors", "/readyz"} {

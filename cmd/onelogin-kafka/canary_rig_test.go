@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -305,23 +306,41 @@ func (s *stage) await(p *process, what string, ok func() bool) {
 func (s *stage) request(p *process, pattern string, token string) (code int, said string) {
 	method, path, _ := strings.Cut(strings.ReplaceAll(pattern, "{name}", "acme"), " ")
 	address := strings.TrimPrefix(consoleAt(p.errs.String()), "http://")
-	req, err := http.NewRequest(method, "https://"+address+path, nil)
+	kind, body := bodyOf(pattern)
+	req, err := http.NewRequest(method, "https://"+address+path, strings.NewReader(body))
 	if err != nil || address == "" {
 		return 0, ""
 	}
+	req.Header.Set("Content-Type", kind)
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-	}}
+	}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(req)
 	if err != nil {
 		return 0, ""
 	}
 	defer res.Body.Close()
-	body, _ := io.ReadAll(res.Body)
-	return res.StatusCode, fmt.Sprintf("%s %v\n%s", res.Status, res.Header, body)
+	all := bufio.NewReader(res.Body)
+	if res.Header.Get("Content-Type") == "text/event-stream" { // it has no end
+		first, _ := all.ReadString('}')
+		return res.StatusCode, fmt.Sprintf("%s %v\n%s", res.Status, res.Header, first)
+	}
+	answer, _ := io.ReadAll(all)
+	return res.StatusCode, fmt.Sprintf("%s %v\n%s", res.Status, res.Header, answer)
+}
+
+// bodyOf is what is sent to a pattern, with the secrets that belong there.
+func bodyOf(pattern string) (kind, body string) {
+	switch pattern {
+	case "POST /login":
+		return "application/x-www-form-urlencoded", url.Values{"token": {ugliest("http.token", false)}}.Encode()
+	case "POST /api/v1/check":
+		return "application/json", fmt.Sprintf(`{"name":"acme","domain":"acme","client_id":"id","base_url":"http://127.0.0.1:1","client_secret":%q}`, marker("connectors[].client_secret"))
+	}
+	return "", ""
 }
 
 // ask is what the console says to who has the token, or to who has not.

@@ -117,6 +117,9 @@ func (s *stage) play() {
 	s.await(run, "events", func() bool {
 		return strings.Contains(s.ask(run, "GET /metrics", true), `onelogin_events_total{connector="acme"} 1`)
 	})
+	s.await(run, "its status", func() bool {
+		return strings.Contains(s.ask(run, "GET /api/v1/connectors", true), `"state":"ACTIVE"`)
+	})
 	s.pages(run, "right")
 	s.commands()
 	tail := startProcess(t, "tail", "--config", s.config, "--from", "earliest")

@@ -25,7 +25,7 @@ import (
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/embedded"
-	"onelogin-kafka/source"
+	"onelogin-kafka/producer/wire"
 )
 
 func newRun() *cobra.Command {
@@ -144,8 +144,11 @@ func startEmbedded(cfg *config.Config, sync bool, log zerolog.Logger) (stop func
 
 // instance is the service with its console.
 type instance struct {
-	svc *service.Service
-	web *console.Server
+	svc     *service.Service
+	web     *console.Server
+	board   *console.Board
+	trail   *console.Trail
+	reading *wire.Cluster // of what the console shows
 }
 
 func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
@@ -156,11 +159,11 @@ func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	web, err := console.Listen(consoleOptions(cfg, svc, reg, log))
-	if err != nil {
+	in := &instance{svc: svc}
+	if err := in.openConsole(cfg, reg, log); err != nil {
 		return nil, err
 	}
-	return &instance{svc: svc, web: web}, nil
+	return in, nil
 }
 
 // bound has Go's runtime keep to a plan. What an operator has told it counts
@@ -175,8 +178,11 @@ func bound(plan memory.Plan, configured bool) func(connectors int) {
 
 // run serves until ctx ends.
 func (in *instance) run(ctx context.Context, beside ...func(context.Context, *service.Service)) error {
+	defer in.reading.Close()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return in.web.Serve(ctx) })
+	g.Go(func() error { in.board.Run(ctx); return nil })
+	g.Go(func() error { in.trail.Run(ctx); return nil })
 	g.Go(func() error {
 		if err := in.svc.Run(ctx); err != nil {
 			return fmt.Errorf("running the service: %w", err)
@@ -191,58 +197,6 @@ func (in *instance) run(ctx context.Context, beside ...func(context.Context, *se
 		return usage(err)
 	}
 	return err
-}
-
-func consoleOptions(cfg *config.Config, svc *service.Service, reg prometheus.Gatherer, log zerolog.Logger) console.Options {
-	o := console.Options{
-		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: svc.Ready, Connectors: svc.Statuses, Log: log,
-		Shards: func() []console.Shard {
-			shards := []console.Shard{}
-			for _, s := range svc.Shards() {
-				cs := console.Shard{Shard: s.Shard, Since: s.Since, State: s.State.String()}
-				if s.Err != nil {
-					cs.Error = s.Err.Error()
-				}
-				shards = append(shards, cs)
-			}
-			return shards
-		},
-		Check: func(ctx context.Context, name string) (console.Check, bool) { return checkConnector(ctx, svc, name) },
-	}
-	if cfg.HTTP.TLS != nil {
-		o.CertFile, o.KeyFile = cfg.HTTP.TLS.CertFile, cfg.HTTP.TLS.KeyFile
-	}
-	if cfg.HTTP.Token.IsSet() {
-		o.Token = cfg.HTTP.Token.Reveal
-	}
-	if cfg.HTTP.ViewerToken.IsSet() {
-		o.ViewerToken = cfg.HTTP.ViewerToken.Reveal
-	}
-	return o
-}
-
-// checkConnector tests a connector's connection for the console.
-func checkConnector(ctx context.Context, svc *service.Service, name string) (console.Check, bool) {
-	began := time.Now()
-	err := svc.Check(ctx, name)
-	result := console.Check{Connector: name, OK: err == nil, Took: time.Since(began).Seconds()}
-	var api *source.APIError
-	switch {
-	case err == nil:
-		result.Message = "Connection successful"
-	case errors.Is(err, service.ErrNoConnector):
-		return result, false
-	case errors.As(err, &api):
-		result.Stage, result.Message, result.Advice = api.Stage, api.Message, api.Advice
-		if api.Err != nil {
-			result.Cause = api.Err.Error()
-		}
-	case errors.Is(err, context.DeadlineExceeded):
-		result.Stage, result.Message = "Fetch Logs", "Request Timeout"
-	default:
-		result.Stage, result.Message = "Fetch Logs", "Unknown Error"
-	}
-	return result, true
 }
 
 // awaitEmbedded finds the broker of another process that runs on the folder the

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"onelogin-kafka/internal/fleet"
 	"onelogin-kafka/schemas"
 )
 
@@ -31,14 +32,30 @@ func withTokens() Options {
 
 // open is one that does not.
 func open() Options {
+	b := NewBoard(fleet.Topic{}, func() []string { return []string{"acme", "unheard-of"} }, zerolog.Nop())
+	say(b, schemas.ConnectorStatus{Connector: "acme", Domain: "acme.onelogin.com", State: schemas.StateActive, Instance: "one", Shard: 3, Events: 10, LagSeconds: 1.5})
 	return Options{
 		Registry: prometheus.NewRegistry(), Ready: func() error { return nil }, Listen: "127.0.0.1:8080", Log: zerolog.Nop(),
-		Connectors: func() []schemas.ConnectorStatus {
-			return []schemas.ConnectorStatus{{Connector: "acme", Domain: "acme.onelogin.com", State: schemas.StateActive, UpdatedAt: time.Now(), Since: time.Now()}}
+		Instance: "one", Version: "1.2.3", Board: b, Trail: NewTrail(nil, "audit", zerolog.Nop()), Shards: func() []Shard { return []Shard{} },
+		Check: func(_ context.Context, name string) (Check, bool) {
+			return Check{Connector: name, OK: true, Message: "Connection successful"}, name == "acme"
 		},
-		Shards: func() []Shard { return []Shard{} },
-		Check:  func(context.Context, string) (Check, bool) { return Check{OK: true}, true },
+		CheckDraft: func(_ context.Context, d Draft) (Check, []FieldProblem) {
+			return Check{Connector: d.Name, OK: true, Message: "Connection successful"}, nil
+		},
 	}
+}
+
+// say hands a board what an instance writes to the status topic now.
+func say(b *Board, st schemas.ConnectorStatus) {
+	now := time.Now()
+	if st.UpdatedAt.IsZero() {
+		st.UpdatedAt = now
+	}
+	if st.Since.IsZero() {
+		st.Since = st.UpdatedAt
+	}
+	(&boardTaker{b, b.view}).Take(&schemas.Record{Key: []byte(st.Connector), Value: st.Marshal(), Time: st.UpdatedAt})
 }
 
 // ask sends a request to 127.0.0.1:8080 with headers "Name: value".

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -64,11 +63,11 @@ func put(t *testing.T, path string, content []byte) {
 // what is in the files.
 func TestCertRotation(t *testing.T) {
 	t.Parallel()
-	dir, log := t.TempDir(), &bytes.Buffer{}
+	dir, log := t.TempDir(), &logged{}
 	_, oldKey := writePair(t, dir, "old")
 	s, err := Listen(Options{
 		Listen: "127.0.0.1:0", CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"),
-		Registry: prometheus.NewRegistry(), Log: zerolog.New(zerolog.SyncWriter(log)),
+		Registry: prometheus.NewRegistry(), Log: zerolog.New(log),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -34,15 +34,13 @@ func TestCheckConnector(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			checked := 0
-			opts := Options{
-				Registry: prometheus.NewRegistry(),
-				Check: func(_ context.Context, connector string) (Check, bool) {
-					if connector != "acme" {
-						return Check{}, false
-					}
-					checked++
-					return failed, true
-				},
+			opts := open()
+			opts.Check = func(_ context.Context, connector string) (Check, bool) {
+				if connector != "acme" {
+					return Check{}, false
+				}
+				checked++
+				return failed, true
 			}
 			if c.token != "" {
 				opts.Token = func() (string, error) { return c.token, nil }

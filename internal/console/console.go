@@ -1,11 +1,10 @@
 // Package console is the HTTP side of an instance: health, readiness, metrics,
-// and the state of connectors and shards as JSON. It changes nothing; it can
-// have a connector's connection tested.
+// the API under /api/v1, which openapi.json describes, and the pages. What is
+// listed is the fleet's, by what the topics say.
 package console
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -13,8 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
-
-	"onelogin-kafka/schemas"
 )
 
 // Shard is an owned shard as the API shows it.
@@ -23,19 +20,6 @@ type Shard struct {
 	Since time.Time `json:"since"`
 	State string    `json:"state"`
 	Error string    `json:"error,omitempty"`
-}
-
-// Check is the result of a connection test, in DNIF's words.
-type Check struct {
-	Connector string `json:"connector"`
-	OK        bool   `json:"ok"`
-	// Stage is where it failed; empty for a success.
-	Stage   string `json:"stage"`
-	Message string `json:"message"`
-	// Cause is the technical side of Message, Advice what to do.
-	Cause  string  `json:"cause,omitempty"`
-	Advice string  `json:"advice,omitempty"`
-	Took   float64 `json:"took_seconds"`
 }
 
 // Options say where to listen and what to show.
@@ -52,14 +36,22 @@ type Options struct {
 	// enough to look.
 	Token, ViewerToken func() (string, error)
 
-	Registry   prometheus.Gatherer
-	Ready      func() error
-	Connectors func() []schemas.ConnectorStatus
-	Shards     func() []Shard
+	Registry prometheus.Gatherer
+	Ready    func() error
+	// Instance is the name of this one, Version what it was built from.
+	Instance, Version string
+	// Board is how all connectors fare.
+	Board *Board
+	// Trail is who changed what.
+	Trail *Trail
+	// Shards are those of this instance.
+	Shards func() []Shard
 	// Check tests a connector's connection; false if there is no such
 	// connector. nil = tests are not offered.
 	Check func(ctx context.Context, connector string) (Check, bool)
-	Log   zerolog.Logger
+	// CheckDraft tests one that is not saved; it may have problems instead.
+	CheckDraft func(ctx context.Context, d Draft) (Check, []FieldProblem)
+	Log        zerolog.Logger
 }
 
 // route is a path of the console, what answers it, and who may ask.
@@ -88,9 +80,14 @@ func (o *Options) routes(d *doors) []route {
 		{"POST /login", nobody, http.HandlerFunc(d.signIn)},
 		{"POST /logout", nobody, http.HandlerFunc(d.signOut)},
 		{"GET /metrics", viewer, promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})},
+		{"GET /api/v1/openapi.json", viewer, http.HandlerFunc(openAPI)},
+		{"GET /api/v1/stream", viewer, http.HandlerFunc((&streams{opts: o}).serve)},
+		{"GET /api/v1/fleet", viewer, http.HandlerFunc(o.fleet)},
 		{"GET /api/v1/connectors", viewer, http.HandlerFunc(o.connectors)},
 		{"GET /api/v1/connectors/{name}", viewer, http.HandlerFunc(o.connector)},
 		{"POST /api/v1/connectors/{name}/check", admin, http.HandlerFunc(o.check)},
+		{"GET /api/v1/audit", viewer, http.HandlerFunc(o.audit)},
+		{"POST /api/v1/check", admin, http.HandlerFunc(o.checkDraft)},
 		{"GET /api/v1/shards", viewer, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Shards()) })},
 	}
 }
@@ -110,7 +107,7 @@ func Handler(opts Options) http.Handler {
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusForbidden, "A page of another origin may not ask for this.")
 	}))
-	return opts.recovering(headers(opts.known(bounded(origins.Handler(mux)))))
+	return opts.recovering(headers(opts.known(bounded(origins.Handler(strict(mux))))))
 }
 
 func (o *Options) ready(w http.ResponseWriter, _ *http.Request) {
@@ -119,42 +116,6 @@ func (o *Options) ready(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	text(w, http.StatusOK, "ready")
-}
-
-func (o *Options) connectors(w http.ResponseWriter, _ *http.Request) {
-	list := []json.RawMessage{}
-	for _, c := range o.Connectors() {
-		list = append(list, c.Marshal())
-	}
-	answer(w, list)
-}
-
-func (o *Options) connector(w http.ResponseWriter, r *http.Request) {
-	for _, c := range o.Connectors() {
-		if c.Connector == r.PathValue("name") {
-			answer(w, json.RawMessage(c.Marshal()))
-			return
-		}
-	}
-	refuse(w, http.StatusNotFound, "There is no such connector on this instance.")
-}
-
-// checkTimeout leaves time to answer within the server's own.
-const checkTimeout = 25 * time.Second
-
-func (o *Options) check(w http.ResponseWriter, r *http.Request) {
-	if o.Check == nil {
-		refuse(w, http.StatusNotFound, "This instance tests no connections.")
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
-	defer cancel()
-	result, ok := o.Check(ctx, r.PathValue("name"))
-	if !ok {
-		refuse(w, http.StatusNotFound, "There is no such connector in this instance's configuration.")
-		return
-	}
-	answer(w, result)
 }
 
 func text(w http.ResponseWriter, code int, s string) {

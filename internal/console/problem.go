@@ -39,3 +39,32 @@ func send(w http.ResponseWriter, status int, kind string, v any) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // fails only when the caller has gone
 }
+
+// strict answers for what a mux does not know with a problem.
+func strict(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		s := &statusOnly{header: w.Header(), status: http.StatusNotFound}
+		h.ServeHTTP(s, r)
+		detail := "There is nothing here. The API is described at /api/v1/openapi.json."
+		if s.status == http.StatusMethodNotAllowed {
+			detail = "The method is not one of " + w.Header().Get("Allow") + "."
+		}
+		w.Header().Del("Content-Length")
+		refuse(w, s.status, detail)
+	})
+}
+
+// statusOnly takes the headers and the status of an answer, and not its body.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header         { return s.header }
+func (s *statusOnly) WriteHeader(status int)      { s.status = status }
+func (s *statusOnly) Write(p []byte) (int, error) { return len(p), nil }

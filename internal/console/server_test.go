@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -66,10 +65,10 @@ func TestSlowBody(t *testing.T) {
 // minute.
 func TestComplaints(t *testing.T) {
 	t.Parallel()
-	dir, log := t.TempDir(), &bytes.Buffer{}
+	dir, log := t.TempDir(), &logged{}
 	writePair(t, dir, "localhost")
 	o := withTokens()
-	o.Listen, o.CertFile, o.KeyFile, o.Log = "127.0.0.1:0", dir+"/cert.pem", dir+"/key.pem", zerolog.New(zerolog.SyncWriter(log))
+	o.Listen, o.CertFile, o.KeyFile, o.Log = "127.0.0.1:0", dir+"/cert.pem", dir+"/key.pem", zerolog.New(log)
 	s, err := Listen(o)
 	if err != nil {
 		t.Fatal(err)

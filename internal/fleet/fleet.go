@@ -100,16 +100,34 @@ func (v *View) Changes() int {
 	return v.changes
 }
 
-// List returns all connectors as they fare at now, worst first.
-func (v *View) List(now time.Time) []Status {
+// List returns all connectors as they fare at now, worst first, and those of the
+// names that have no record.
+func (v *View) List(now time.Time, names ...string) []Status {
 	v.mu.Lock()
 	all := make([]Status, 0, len(v.records))
 	for name, r := range v.records {
 		all = append(all, r.judge(name, now))
 	}
+	for _, name := range names {
+		if _, ok := v.records[name]; !ok {
+			all = append(all, (&record{}).judge(name, now))
+		}
+	}
 	v.mu.Unlock()
 	slices.SortFunc(all, worse)
 	return all
+}
+
+// Get returns one connector as it fares at now, and false if there is none of
+// that name.
+func (v *View) Get(name string, now time.Time) (Status, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	r, ok := v.records[name]
+	if !ok {
+		return Status{}, false
+	}
+	return r.judge(name, now), true
 }
 
 // What is said of a connector that no owner speaks for.

@@ -16,10 +16,15 @@ type Topic struct {
 	Name    string
 }
 
+// Taker takes records of the status topic, as View does.
+type Taker interface {
+	Take(r *schemas.Record)
+}
+
 // Read hands v all that the topic says now, as far as transactions are decided,
 // and returns where each partition was read to. A topic that is not there says
 // nothing.
-func (t *Topic) Read(ctx context.Context, v *View) (ends []int64, err error) {
+func (t *Topic) Read(ctx context.Context, v Taker) (ends []int64, err error) {
 	n, err := t.Cluster.Partitions(ctx, t.Name)
 	if errors.Is(err, wire.ErrUnknownTopic) {
 		return nil, nil
@@ -40,7 +45,7 @@ func (t *Topic) Read(ctx context.Context, v *View) (ends []int64, err error) {
 
 // Follow hands v what is written from ends on until ctx ends, calling changed
 // after each record.
-func (t *Topic) Follow(ctx context.Context, v *View, ends []int64, changed func()) error {
+func (t *Topic) Follow(ctx context.Context, v Taker, ends []int64, changed func()) error {
 	errs := make(chan error, len(ends))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

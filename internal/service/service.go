@@ -59,6 +59,7 @@ type Service struct {
 	warned     map[[2]string]bool // pairs of connectors of one account
 
 	edges  *onelogin.Edges
+	drafts chan struct{} // holds one for each that is tried
 	absent absentees
 	reload reloads
 }
@@ -95,6 +96,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		accounts:   map[int64]*account{},
 		warned:     map[[2]string]bool{},
 		edges:      onelogin.NewEdges(opts.Log),
+		drafts:     make(chan struct{}, draftTries),
 		absent:     newAbsentees(),
 	}
 	s.reload.done(cfg.Sum)

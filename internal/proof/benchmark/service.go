@@ -200,7 +200,7 @@ func serveProfiled(ctx context.Context, text string) (err error) {
 	if err != nil {
 		return err
 	}
-	web, err := console.Listen(console.Options{Listen: "127.0.0.1:0", Registry: reg, Ready: svc.Ready, Connectors: svc.Statuses,
+	web, err := console.Listen(console.Options{Listen: "127.0.0.1:0", Registry: reg, Ready: svc.Ready,
 		Shards: func() []console.Shard { return nil }, Log: log})
 	if err != nil {
 		return err

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"onelogin-kafka/internal/build"
+	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/console"
+	"onelogin-kafka/internal/fleet"
+	"onelogin-kafka/internal/service"
+	"onelogin-kafka/source"
+)
+
+// openConsole opens the console's listener, and connections of its own: what
+// waits for news holds up whoever shares its connection.
+func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, log zerolog.Logger) error {
+	cluster, err := service.Cluster(cfg)
+	if err != nil {
+		return err
+	}
+	in.reading = cluster
+	in.board = console.NewBoard(fleet.Topic{Cluster: cluster, Name: cfg.Topics.Status.Name}, in.svc.Names, log)
+	in.trail = console.NewTrail(cluster, cfg.Topics.Audit.Name, log)
+	o := console.Options{
+		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: in.svc.Ready, Log: log,
+		Instance: cfg.Instance, Version: build.Read().Version, Board: in.board, Trail: in.trail,
+		Shards: func() []console.Shard { return shardsOf(in.svc) },
+		Check:  func(ctx context.Context, name string) (console.Check, bool) { return checkConnector(ctx, in.svc, name) },
+		CheckDraft: func(ctx context.Context, d console.Draft) (console.Check, []console.FieldProblem) {
+			return checkDraft(ctx, in.svc, d)
+		},
+	}
+	if cfg.HTTP.TLS != nil {
+		o.CertFile, o.KeyFile = cfg.HTTP.TLS.CertFile, cfg.HTTP.TLS.KeyFile
+	}
+	if cfg.HTTP.Token.IsSet() {
+		o.Token = cfg.HTTP.Token.Reveal
+	}
+	if cfg.HTTP.ViewerToken.IsSet() {
+		o.ViewerToken = cfg.HTTP.ViewerToken.Reveal
+	}
+	if in.web, err = console.Listen(o); err != nil {
+		cluster.Close()
+	}
+	return err
+}
+
+func shardsOf(svc *service.Service) []console.Shard {
+	shards := []console.Shard{}
+	for _, s := range svc.Shards() {
+		cs := console.Shard{Shard: s.Shard, Since: s.Since, State: s.State.String()}
+		if s.Err != nil {
+			cs.Error = s.Err.Error()
+		}
+		shards = append(shards, cs)
+	}
+	return shards
+}
+
+// checkConnector tests a connector's connection for the console.
+func checkConnector(ctx context.Context, svc *service.Service, name string) (console.Check, bool) {
+	began := time.Now()
+	err := svc.Check(ctx, name)
+	if errors.Is(err, service.ErrNoConnector) {
+		return console.Check{}, false
+	}
+	return checkOf(name, err, began), true
+}
+
+// checkDraft tests what was typed into the console.
+func checkDraft(ctx context.Context, svc *service.Service, d console.Draft) (console.Check, []console.FieldProblem) {
+	cc := config.DefaultConnector()
+	cc.Name, cc.Type, cc.Domain, cc.ClientID, cc.BaseURL = d.Name, d.Type, d.Domain, d.ClientID, d.BaseURL
+	if d.ClientSecret != "" {
+		cc.ClientSecret = config.NewSecret(d.ClientSecret)
+	}
+	var wrong []console.FieldProblem
+	for _, p := range cc.Typed() {
+		if p.Path == "client_secret" && d.ClientSecret == "" {
+			continue // there may be one already
+		}
+		wrong = append(wrong, console.FieldProblem{Field: p.Path, Detail: p.Message})
+	}
+	if len(wrong) > 0 {
+		return console.Check{}, wrong
+	}
+	began := time.Now()
+	err := svc.CheckDraft(ctx, cc)
+	if errors.Is(err, service.ErrSecretNeeded) {
+		return console.Check{}, []console.FieldProblem{{Field: "client_secret", Detail: "is missing; enter the client secret: there is none yet for this domain, base URL and client id"}}
+	}
+	return checkOf(d.Name, err, began), nil
+}
+
+// checkOf is the result of a connection test in DNIF's words.
+func checkOf(name string, err error, began time.Time) console.Check {
+	result := console.Check{Connector: name, OK: err == nil, At: began, Took: time.Since(began).Seconds()}
+	var api *source.APIError
+	switch {
+	case err == nil:
+		result.Message = "Connection successful"
+	case errors.As(err, &api):
+		result.Stage, result.Message, result.Advice = api.Stage, api.Message, api.Advice
+		if api.Err != nil {
+			result.Cause = api.Err.Error()
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		result.Stage, result.Message, result.Advice = "Validation", "Request Timeout", "OneLogin did not answer in time; try again later."
+	default:
+		result.Stage, result.Message, result.Advice = "Validation", "Unknown Error", "Look into the log of this instance."
+	}
+	return result
+}

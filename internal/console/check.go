@@ -1,0 +1,92 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+)
+
+// Check is the result of a connection test, in DNIF's words.
+type Check struct {
+	Connector string `json:"connector"`
+	OK        bool   `json:"ok"`
+	// Stage is where it failed; empty for a success.
+	Stage   string `json:"stage"`
+	Message string `json:"message"`
+	// Cause is the technical side of Message, Advice what to do.
+	Cause  string `json:"cause,omitempty"`
+	Advice string `json:"advice,omitempty"`
+	// At is when it began.
+	At   time.Time `json:"at"`
+	Took float64   `json:"took_seconds"`
+}
+
+// Draft is a connector as it is typed in, before it is one.
+type Draft struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Domain   string `json:"domain"`
+	ClientID string `json:"client_id"`
+	// ClientSecret may be empty where there is one already for the same account.
+	ClientSecret string `json:"client_secret"`
+	BaseURL      string `json:"base_url"`
+}
+
+// checkTimeout leaves time to answer within the server's own.
+const checkTimeout = 25 * time.Second
+
+func (o *Options) check(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	result, ok := o.Check(ctx, r.PathValue("name"))
+	if !ok {
+		refuse(w, http.StatusNotFound, "This instance has no configuration for a connector of this name.")
+		return
+	}
+	answer(w, result)
+}
+
+func (o *Options) checkDraft(w http.ResponseWriter, r *http.Request) {
+	d := Draft{Type: "onelogin"}
+	if !read(w, r, &d) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	result, wrong := o.CheckDraft(ctx, d)
+	if len(wrong) > 0 {
+		refuse(w, http.StatusUnprocessableEntity, "What was sent is no connector.", wrong...)
+		return
+	}
+	answer(w, result)
+}
+
+// read reads a request's body, which is JSON, and answers for what is none.
+func read(w http.ResponseWriter, r *http.Request, into any) bool {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		refuse(w, http.StatusUnsupportedMediaType, "Send application/json.")
+		return false
+	}
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if err == nil {
+		if _, more := d.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is more than one")
+		}
+	}
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &large):
+		refuse(w, http.StatusRequestEntityTooLarge, "The body is too large.")
+	default: // without the cause, which can quote a secret
+		refuse(w, http.StatusBadRequest, "The body is not the JSON object that the API's document describes.")
+	}
+	return false
+}

@@ -1,0 +1,133 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"onelogin-kafka/schemas"
+)
+
+const (
+	// maxStreams is how many pages can be live at once.
+	maxStreams = 500
+	// streamPace is the least time between two sendings of a stream.
+	streamPace = 250 * time.Millisecond
+	// streamLook is how often a stream looks for states that nobody tells of: of
+	// connectors whose instance is dead.
+	streamLook = 5 * time.Second
+	// streamPatience is how long a browser may take to read.
+	streamPatience = 10 * time.Second
+)
+
+// streams sends what changes to open pages.
+type streams struct {
+	opts *Options
+	open atomic.Int64
+}
+
+// serve sends an event "connector" with the connector's row for each of those
+// asked for, now and at each change, until the caller goes; and an event
+// "counts" with how many are in each state.
+func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
+	names := r.URL.Query()["connector"]
+	if len(names) > maxPerPage {
+		refuse(w, http.StatusBadRequest, fmt.Sprintf("A stream is of %d connectors at most.", maxPerPage))
+		return
+	}
+	if s.open.Add(1) > maxStreams {
+		s.open.Add(-1)
+		refuse(w, http.StatusServiceUnavailable, "Too many pages are open. Close some, or ask another instance.")
+		return
+	}
+	defer s.open.Add(-1)
+	watcher, end := s.opts.Board.watch(names)
+	defer end()
+	w.Header().Set("Content-Type", "text/event-stream")
+	st := &stream{opts: s.opts, w: w, control: http.NewResponseController(w), told: map[string]schemas.State{}}
+	if st.counts() != nil || st.send(names) != nil {
+		return
+	}
+	look := time.NewTicker(streamLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-look.C:
+			if st.counts() != nil || st.send(st.silent(names)) != nil {
+				return
+			}
+		case <-watcher.ring:
+			if st.send(watcher.take()) != nil {
+				return
+			}
+			// Others gather meanwhile.
+			select {
+			case <-time.After(streamPace):
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
+}
+
+// stream is one open page.
+type stream struct {
+	opts    *Options
+	w       http.ResponseWriter
+	control *http.ResponseController
+	told    map[string]schemas.State
+}
+
+// silent are those whose state is another, though nobody says so.
+func (s *stream) silent(names []string) []string {
+	var changed []string
+	now := time.Now()
+	for _, name := range names {
+		if st, ok := s.opts.Board.Get(name, now); ok && st.State != s.told[name] {
+			changed = append(changed, name)
+		}
+	}
+	return changed
+}
+
+func (s *stream) send(names []string) error {
+	now := time.Now()
+	for _, name := range names {
+		st, ok := s.opts.Board.Get(name, now)
+		if !ok {
+			delete(s.told, name)
+			if err := s.event("removed", map[string]string{"connector": name}); err != nil {
+				return err
+			}
+			continue
+		}
+		s.told[name] = st.State
+		if err := s.event("connector", s.opts.row(&st, now)); err != nil {
+			return err
+		}
+	}
+	return s.control.Flush()
+}
+
+// counts is sent though nothing has changed: it shows that the stream lives.
+func (s *stream) counts() error {
+	all, err := s.opts.Board.List(time.Now())
+	return s.event("counts", map[string]any{"counts": query{}.find(all).counts, "trouble": trouble(err)})
+}
+
+func (s *stream) event(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("writing an event: %w", err)
+	}
+	// The server's own deadline is for answers that end.
+	if err := s.control.SetWriteDeadline(time.Now().Add(streamPatience)); err != nil {
+		return fmt.Errorf("setting a stream's deadline: %w", err)
+	}
+	_, err = fmt.Fprintf(s.w, "event: %s\ndata: %s\n\n", name, data)
+	return err
+}
