@@ -9,6 +9,7 @@ import (
 	"maps"
 	"time"
 
+	"onelogin-kafka/internal/registry/seal"
 	"onelogin-kafka/schemas"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	SetAside []SetAside `yaml:"-" json:"-"`
 	// ConnectorsDir is the folder of connector files; empty = none.
 	ConnectorsDir string `yaml:"connectors_dir"`
+	// Secrets is what opens the sealed secrets of the control log.
+	Secrets Secrets `yaml:"secrets"`
 
 	// Warnings are what is not wrong and yet hardly meant. None holds a secret.
 	Warnings Problems `yaml:"-" json:"-"`
@@ -177,6 +180,40 @@ func (t *Topics) Names() [schemas.NumTopics]string {
 	}
 }
 
+// Secrets are the keys of sealed secrets.
+type Secrets struct {
+	Keys []SecretKey `yaml:"keys"`
+}
+
+// SecretKey is a private key, as onelogin-kafka secrets keygen makes them.
+type SecretKey struct {
+	PrivateKey Secret `yaml:"private_key"`
+	// Active tells that new secrets are sealed with it: one key at most, and a
+	// single one without being told.
+	Active bool `yaml:"active"`
+}
+
+// Ring returns the private keys. Load has found them to be some.
+func (s Secrets) Ring() (*seal.Ring, error) {
+	var active seal.PrivateKey
+	keys := make([]seal.PrivateKey, 0, len(s.Keys))
+	for _, k := range s.Keys {
+		text, err := k.PrivateKey.Reveal()
+		if err != nil {
+			return nil, err
+		}
+		key, err := seal.ParsePrivateKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("a key of secrets.keys %w", err)
+		}
+		if k.Active || len(s.Keys) == 1 {
+			active = key
+		}
+		keys = append(keys, key)
+	}
+	return seal.NewRing(active, keys...), nil
+}
+
 // HTTP is the listener for health, metrics and the console.
 type HTTP struct {
 	// Listen is host:port. Anything but loopback comes with TLS and Token.
@@ -235,6 +272,11 @@ type Connector struct {
 	Source string `yaml:"-" json:"-"`
 	// File is the connector's own file; empty for one of the main file.
 	File string `yaml:"-" json:"-"`
+
+	// Recorded tells that it is on the control log, not in a file.
+	Recorded bool `yaml:"-" json:"-"`
+	// SecretGeneration is the sealed secret's; 0 for one of a file.
+	SecretGeneration int64 `yaml:"-" json:"-"`
 
 	// content tells the secret's file as it was read from another; 0 if it has
 	// none.

@@ -164,7 +164,7 @@ func (l *loader) load(path string, last *Config) *Config {
 	names(entries, last)
 	apart(&cfg, entries, last)
 	if len(cfg.Connectors)+len(cfg.SetAside) == 0 {
-		l.warn(root.doc.name, "there is no connector, so nothing will be polled")
+		l.warn(root.doc.name, "there is no connector in files, so nothing is polled but what connectors add has made")
 	}
 	cfg.Warnings = l.warnings
 	return &cfg

@@ -29,8 +29,13 @@ type Secret struct {
 	held **held
 }
 
-// held is what a Secret holds: a value or the path of a file with one.
-type held struct{ value, file string }
+// held is what a Secret holds: a value, the path of a file with one, or how to
+// open a sealed one.
+type held struct {
+	value, file string
+	sealed      string
+	open        func() (string, error)
+}
 
 func hold(h *held) Secret { return Secret{&h} }
 
@@ -51,6 +56,12 @@ func NewSecretFile(path string) Secret {
 	return hold(&held{file: path})
 }
 
+// sealed returns a Secret that is opened each time it is revealed. text is the
+// closed form, by which it is told from others.
+func sealed(text string, open func() (string, error)) Secret {
+	return hold(&held{sealed: text, open: open})
+}
+
 // ErrNoSecret is returned by Reveal for a Secret that is not set.
 var ErrNoSecret = errors.New("no secret is configured")
 
@@ -61,6 +72,8 @@ func (s Secret) Reveal() (string, error) {
 	switch {
 	case s.held == nil:
 		return "", ErrNoSecret
+	case (*s.held).open != nil:
+		return (*s.held).open()
 	case (*s.held).file == "":
 		return (*s.held).value, nil
 	}
@@ -93,7 +106,7 @@ func (s Secret) Equal(o Secret) bool {
 		return s.held == o.held
 	}
 	a, b := *s.held, *o.held
-	return a.file == b.file && subtle.ConstantTimeCompare([]byte(a.value), []byte(b.value)) == 1
+	return a.file == b.file && a.sealed == b.sealed && subtle.ConstantTimeCompare([]byte(a.value), []byte(b.value)) == 1
 }
 
 // String returns <secret>, or nothing if s is not set.

@@ -66,7 +66,7 @@ func TestConnectorFilesPassedOver(t *testing.T) {
 func TestNoConnectorIsAWarning(t *testing.T) {
 	t.Parallel()
 	path := write(t, map[string]string{"config.yaml": "kafka: {brokers: [b:1]}\nconnectors_dir: conf.d\n", "conf.d/.keep": ""})
-	if d := cmp.Diff([]string{"config.yaml: there is no connector, so nothing will be polled"}, warnings(t, path)); d != "" {
+	if d := cmp.Diff([]string{"config.yaml: there is no connector in files, so nothing is polled but what connectors add has made"}, warnings(t, path)); d != "" {
 		t.Errorf("warnings (-want +got):\n%s", d)
 	}
 	if got := warnings(t, write(t, map[string]string{"config.yaml": minimal})); len(got) != 0 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"onelogin-kafka/internal/registry/seal"
 	"onelogin-kafka/schemas"
 )
 
@@ -54,11 +55,9 @@ func (l *loader) validate(cfg *Config, root place) {
 		within(memory, cfg.Memory, 64<<20, 1<<40, "auto, or 64MiB to 1024GiB")
 	}
 	l.http(&cfg.HTTP, root.sub("http"))
+	l.keys(cfg.Secrets.Keys, root.sub("secrets.keys"))
 	oneOf(root.sub("log.level"), cfg.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf(root.sub("log.format"), cfg.Log.Format, "auto", "console", "json")
-	if connectors := root.sub("connectors"); len(cfg.Connectors) == 0 && cfg.ConnectorsDir == "" && !connectors.reported() {
-		connectors.problem("there is none; write at least one here, or name a folder of them in connectors_dir")
-	}
 }
 
 func (l *loader) kafka(k *Kafka, at place) {
@@ -317,6 +316,40 @@ func (l *loader) http(h *HTTP, at place) {
 	l.secret(h.ViewerToken, false, at.sub("viewer_token"))
 	if h.ViewerToken.IsSet() && !h.Token.IsSet() {
 		at.sub("viewer_token").problem("is given without a token, so that nobody could change anything; add http.token_file")
+	}
+}
+
+// keys reports what is no private key, or is one a second time.
+func (l *loader) keys(keys []SecretKey, at place) {
+	seen, active := map[string]bool{}, 0
+	for i, k := range keys {
+		here := at.item(i).sub("private_key")
+		l.secret(k.PrivateKey, true, here)
+		if k.Active {
+			active++
+		}
+		if here.reported() {
+			continue
+		}
+		text, err := k.PrivateKey.Reveal()
+		if err != nil {
+			continue // reported, or gone since
+		}
+		if k.PrivateKey.File() != "" {
+			here = here.twin()
+		}
+		key, err := seal.ParsePrivateKey(text)
+		switch {
+		case err != nil:
+			here.problem("%v; make one with onelogin-kafka secrets keygen", err)
+		case seen[key.Public().ID()]:
+			here.problem("is key %s a second time; remove one", key.Public().ID())
+		default:
+			seen[key.Public().ID()] = true
+		}
+	}
+	if active > 1 {
+		at.problem("%d keys are active; new secrets are sealed with one, so leave active: true with one", active)
 	}
 }
 
