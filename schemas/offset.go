@@ -43,6 +43,10 @@ type Offset struct {
 	Calls int
 	// CallsUntil is when that window ends, by the writer's clock.
 	CallsUntil time.Time
+	// SecretGeneration is the highest generation of a sealed client secret that
+	// was used; 0 = none was. A record of the control log with a lower one is an
+	// old one that was put back.
+	SecretGeneration int64
 	// UpdatedAt is when the value was written.
 	UpdatedAt time.Time
 }
@@ -60,6 +64,7 @@ type wireOffset struct {
 	CompleteThrough time.Time  `json:"complete_through,omitzero"`
 	Calls           *int       `json:"calls,omitempty"`
 	CallsUntil      time.Time  `json:"calls_until,omitzero"`
+	Secret          int64      `json:"secret_generation,omitempty"`
 	UpdatedAt       *time.Time `json:"updated_at"`
 }
 
@@ -74,6 +79,7 @@ func (o Offset) Marshal() []byte {
 	if !o.CompleteThrough.IsZero() {
 		w.CompleteThrough = wireTime(o.CompleteThrough)
 	}
+	w.Secret = max(o.SecretGeneration, 0)
 	if !o.CallsUntil.IsZero() {
 		w.Calls, w.CallsUntil = &o.Calls, wireTime(o.CallsUntil)
 	}
@@ -81,7 +87,8 @@ func (o Offset) Marshal() []byte {
 }
 
 // ParseOffset reads what Marshal wrote. Fields it does not know are ignored;
-// every field but complete_through, calls and calls_until must be there. The
+// every field but complete_through, calls, calls_until and secret_generation must
+// be there. The
 // error wraps ErrVersion for an unknown version.
 func ParseOffset(value []byte) (Offset, error) {
 	if err := checkVersion(value, OffsetVersion); err != nil {
@@ -106,7 +113,7 @@ func ParseOffset(value []byte) (Offset, error) {
 	o := Offset{
 		Version: w.Version, Domain: *w.Domain, AccountID: *w.AccountID, Through: timeOf(w.Through),
 		LastID: *w.LastID, Events: *w.Events, WindowStart: timeOf(w.WindowStart),
-		CompleteThrough: timeOf(&w.CompleteThrough), UpdatedAt: timeOf(w.UpdatedAt),
+		CompleteThrough: timeOf(&w.CompleteThrough), UpdatedAt: timeOf(w.UpdatedAt), SecretGeneration: max(w.Secret, 0),
 	}
 	// One without the other says nothing, and is no reason to refuse a position.
 	if w.Calls != nil && *w.Calls >= 0 && !w.CallsUntil.IsZero() {

@@ -109,6 +109,9 @@ func (s *session) take(ctx context.Context, r *reading, c *change, end bool) err
 // written with a sweep. Polls that cover the window complete something each
 // time; that is not worth a transaction each.
 func (s *session) worthwhile(c *change, swept bool) bool {
+	if s.off.SecretGeneration < s.set.SecretGeneration {
+		return true // a secret that was used must not be followed by an older one
+	}
 	if s.fresh || len(c.fresh) > 0 || len(c.dead) > 0 || c.offset.Through.After(s.off.Through) {
 		return true
 	}
@@ -123,6 +126,7 @@ func (s *session) batch(c *change) *schemas.Batch {
 	o.Version, o.Domain, o.UpdatedAt = schemas.OffsetVersion, s.set.Domain, wall
 	o.AccountID = s.account(c.page)
 	o.Calls, o.CallsUntil = p.budget.Used()
+	o.SecretGeneration = max(o.SecretGeneration, s.set.SecretGeneration)
 	s.moveWindow()
 	o.WindowStart = s.ledger.start
 	leaving := s.win.leaving(o.WindowStart)

@@ -35,6 +35,9 @@ type Settings struct {
 	PageSize int
 	// Domain is the account's host name, written into each offset.
 	Domain string
+	// SecretGeneration is that of the sealed client secret, written into each
+	// offset; 0 = it is not sealed.
+	SecretGeneration int64
 }
 
 // withDefaults returns s with its zero fields filled in.
