@@ -44,20 +44,25 @@ func (f *fetch) abandon() {
 	}
 }
 
-// ask makes one call, for which the budget was asked before, once there is
-// memory for its answer. The error is an *APIError or that of ctx.
+// ask makes one call, for which the budget was asked before. See call.
 func (p *Poller) ask(ctx context.Context, q Query) (Page, error) {
-	h, err := p.pages.ask(ctx, q)
+	return call(ctx, p.Client, p.budget, &p.pages, p.meters, q)
+}
+
+// call asks for a page once there is memory for its answer, and tells b what the
+// answer says of the budget. The error is an *APIError or that of ctx.
+func call(ctx context.Context, c Client, b *Budget, held *pages, m *meters, q Query) (Page, error) {
+	h, err := held.ask(ctx, q)
 	if err != nil {
 		return Page{}, err
 	}
-	page, err := p.Client.Page(ctx, q)
+	page, err := c.Page(ctx, q)
 	if err == nil {
-		p.pages.came(h, &page)
-		p.budget.Observe(page.RateLimit)
+		held.came(h, &page)
+		b.Observe(page.RateLimit)
 		return page, nil
 	}
-	p.pages.free(h)
+	held.free(h)
 	if ctx.Err() != nil {
 		return Page{}, ctx.Err()
 	}
@@ -68,9 +73,9 @@ func (p *Poller) ask(ctx context.Context, q Query) (Page, error) {
 			api.Kind, api.Message = Timeout, "Request Timeout"
 		}
 	}
-	p.budget.Observe(api.RateLimit)
+	b.Observe(api.RateLimit)
 	if api.Kind == Throttled {
-		p.meters.throttled.Inc()
+		m.throttled.Inc()
 	}
 	return Page{}, api
 }

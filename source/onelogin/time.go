@@ -2,6 +2,13 @@ package onelogin
 
 import "time"
 
+// ParseTime reads created_at as the API sends it, from 1970 to 9999, in UTC; false
+// if it is no time.
+func ParseTime(text []byte) (time.Time, bool) {
+	t, ok := parseTime(text)
+	return t, ok && t.Year() >= 1970 && t.Year() <= 9999
+}
+
 // parseTime reads a time in any form that can be read without doubt: every
 // spelling of RFC 3339 (T or a space between date and time, any case, any number
 // of digits of a second, a leap second), a comma in place of the point, an offset without its colon (+0000), and
