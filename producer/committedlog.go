@@ -58,15 +58,6 @@ func (l *CommittedLog) Read(ctx context.Context, do func(offset int64, r *schema
 	return end, l.read(ctx, start, end, do)
 }
 
-// ReadFrom is Read from offset on.
-func (l *CommittedLog) ReadFrom(ctx context.Context, offset int64, do func(offset int64, r *schemas.Record) error) (end int64, err error) {
-	end, err = l.Offset(ctx, latest)
-	if err != nil {
-		return 0, fmt.Errorf("asking for the high watermark: %w", err)
-	}
-	return end, l.read(ctx, offset, end, do)
-}
-
 // stalled is how long a read to the end may get no further: an open transaction
 // of a dead owner is ended after its timeout, which the brokers look for every
 // 10 s.

@@ -175,6 +175,10 @@ func (e *Encoder) DeadLetter(raw []byte, reason string, now time.Time) Record {
 	}}
 }
 
+// Compact returns a valid JSON value without its insignificant white space: what
+// an Encoder writes that is told to. A value without any is returned as it is.
+func Compact(src []byte) []byte { return compact(src) }
+
 // compact removes the white space between the tokens of a valid JSON value and
 // nothing else. A value without any is returned as it is.
 func compact(src []byte) []byte {

@@ -83,6 +83,7 @@ func (r *Reader) Read(ctx context.Context, from, to time.Time, known []int64, do
 			return rd.summary(), err
 		case how == stepOn:
 			rd.query.Cursor = page.Next
+			rd.query.Limit = max(rd.query.Limit, min(2*rd.query.Limit, rd.wide))
 		case how == stepEnd && !rd.evidence.holds():
 			return rd.summary(), listingError(rd.evidence.err(from, rd.oldest))
 		case how == stepEnd:
@@ -115,6 +116,9 @@ func (r *Reader) page(ctx context.Context, rd *reading) (Page, error) {
 			return Page{}, err
 		}
 		if limit := r.size.failed(rd.query, api, now); limit > 0 {
+			if api.Narrow {
+				rd.wide = max(rd.wide, rd.query.Limit)
+			}
 			rd.query.Limit = limit
 			continue
 		}

@@ -1,0 +1,329 @@
+// Package reconcile compares what OneLogin shows of a time with what the events
+// topic has of it, event by event and byte by byte: missing, altered, there twice.
+// It is one engine for verify, repair and backfill: these differ in whether what
+// is missing is published, and in who asks.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"onelogin-kafka/schemas"
+	"onelogin-kafka/source"
+)
+
+// Comparison is one comparison of a range. Its fields are set before Run.
+type Comparison struct {
+	Wish
+	Topic  *Topic
+	Reader *source.Reader
+	// Publisher publishes what is missing; nil = it is only reported.
+	Publisher Publisher
+	// Older compares also what lies before the time from which on the topic keeps
+	// everything, as far back as it was asked for.
+	Older bool
+	// Tries is how often in a row a reading may fail before the comparison does;
+	// 0 = there is no end.
+	Tries int
+	// Advance, if not nil, is called whenever the report has got on, Through
+	// included. Its error ends the comparison.
+	Advance func(context.Context, *Report) error
+	// Troubled, if not nil, is told of each reading that failed.
+	Troubled func(error)
+
+	report Report
+	span   time.Duration // of the next slice; 0 = as the index says
+}
+
+// Publisher publishes events that lie before the window of the live poll.
+type Publisher interface {
+	// Publish publishes those events of page that its indexes name, less what is
+	// known to be published after all, of which it returns how many they are. Once
+	// it has returned nil the page is the publisher's to release.
+	Publish(ctx context.Context, page *source.Page, events []int32) (known int, err error)
+}
+
+const (
+	// slicePages is about how many pages are compared at a time.
+	slicePages = 40
+	// mostPages is with how many pages a slice is given up for a shorter one.
+	mostPages = 4 * slicePages
+	// narrower is by how much it is shorter.
+	narrower = 8
+	// doubts is in how many readings what the API does not show must be missing to
+	// be let go.
+	doubts = 4
+)
+
+// errWide tells that a slice holds far more than was thought.
+var errWide = errors.New("the slice is too wide")
+
+// Run compares the range, part by part, until it is at its end. The report is what
+// was found till then, with an error too.
+func (c *Comparison) Run(ctx context.Context) (*Report, error) {
+	c.report = Report{From: c.From, To: c.To, Through: c.From}
+	for at := c.From; at.Before(c.To); {
+		x, err := c.Topic.Index(ctx, Wish{Connector: c.Connector, From: at, To: c.To})
+		if err != nil {
+			return &c.report, err
+		}
+		if x.Kept.After(at) && !c.Older {
+			at = earlier(x.Kept, c.To)
+			c.report.Kept, c.report.Through = x.Kept, at
+			if !at.Before(x.To) {
+				continue // not even a part of this index
+			}
+		}
+		if at, err = c.part(ctx, x, at); err != nil {
+			return &c.report, err
+		}
+	}
+	return &c.report, c.advance(ctx)
+}
+
+func (c *Comparison) advance(ctx context.Context) error {
+	if c.Advance == nil {
+		return nil
+	}
+	return c.Advance(ctx, &c.report)
+}
+
+// part compares from at on what x holds, slice by slice.
+func (c *Comparison) part(ctx context.Context, x *Index, at time.Time) (time.Time, error) {
+	for at.Before(x.To) {
+		end := x.end(at, x.To, slicePages*c.Reader.Room())
+		if c.span > 0 {
+			end = earlier(end, at.Add(c.span).Truncate(time.Minute))
+		}
+		if end.Before(at.Add(time.Minute)) {
+			end = earlier(at.Add(time.Minute).Truncate(time.Minute), x.To)
+		}
+		s := c.newSlice(x, at, end)
+		err := s.compare(ctx)
+		switch {
+		case errors.Is(err, errWide):
+			c.span = max(end.Sub(at)/narrower, time.Minute)
+			s.hand(x)
+			continue
+		case err != nil:
+			return at, err
+		}
+		s.account()
+		x.forget(end)
+		at, c.report.Through = end, end
+		if c.span > 0 && s.pages < slicePages/2 {
+			c.span *= 2
+		}
+		if err := c.advance(ctx); err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+// slice is the part of a comparison that is read at a time.
+type slice struct {
+	c        *Comparison
+	from, to time.Time
+	entries  []entry
+	twice    []int64
+	altered  map[int64]time.Time
+	// missing are the events that the topic lacked when it was read, known those
+	// of them that were there after all, fresh those of this reading.
+	missing map[int64]lack
+	known   int
+	fresh   int
+	pages   int // of the reading at hand
+	unshown int
+	picked  []int32
+	runs    []Finding // of missing events with none between them that is there
+	gap     bool      // the last of runs goes on
+}
+
+// lack is an event that the topic lacked.
+type lack struct {
+	created time.Time
+	digest  uint64
+}
+
+func (c *Comparison) newSlice(x *Index, from, to time.Time) *slice {
+	s := &slice{c: c, from: from, to: to, altered: map[int64]time.Time{}, missing: map[int64]lack{}}
+	s.entries, s.twice = x.load(from, to)
+	return s
+}
+
+// compare reads the slice until a reading holds what is known of it, and nothing
+// else that is new. What the API does not show in any of some readings is let go.
+func (s *slice) compare(ctx context.Context) error {
+	failed, doubted := 0, 0
+	wait := time.Second
+	for {
+		s.fresh, s.pages = 0, 0
+		known := make([]int64, 0, len(s.entries)+len(s.missing))
+		for i := range s.entries {
+			known = append(known, s.entries[i].id)
+		}
+		for id := range s.missing {
+			known = append(known, id)
+		}
+		_, err := s.c.Reader.Read(ctx, s.from, s.to, known, func(p *source.Page) (bool, error) { return s.page(ctx, p) })
+		var api *source.APIError
+		switch {
+		case err == nil && s.fresh == 0:
+			return nil
+		case err == nil:
+			continue // held against what it has shown now
+		case source.Doubted(err):
+			if doubted++; doubted >= doubts {
+				for i := range s.entries {
+					if !s.entries[i].shown {
+						s.unshown++
+					}
+				}
+				return nil
+			}
+		case !errors.As(err, &api):
+			return err
+		default:
+			if failed++; failed == s.c.Tries {
+				return err
+			}
+			wait = max(wait, api.RetryAfter)
+		}
+		if s.c.Troubled != nil {
+			s.c.Troubled(err)
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		wait = min(2*wait, 5*time.Minute)
+	}
+}
+
+// page compares what a page shows. It returns true where the page is published, and
+// its memory not ours any more.
+func (s *slice) page(ctx context.Context, p *source.Page) (kept bool, err error) {
+	if s.pages++; s.pages > mostPages && s.to.Sub(s.from) > time.Minute {
+		return false, errWide
+	}
+	s.picked = s.picked[:0]
+	for i := range p.Events {
+		ev := &p.Events[i]
+		if ev.CreatedAt.Before(s.from) || !ev.CreatedAt.Before(s.to) {
+			continue
+		}
+		at, found := slices.BinarySearchFunc(s.entries, ev.ID, func(e entry, id int64) int {
+			switch {
+			case e.id < id:
+				return -1
+			case e.id > id:
+				return 1
+			}
+			return 0
+		})
+		if found {
+			s.present(&s.entries[at], ev)
+			continue
+		}
+		if _, again := s.missing[ev.ID]; again {
+			continue
+		}
+		s.missing[ev.ID] = lack{ev.CreatedAt, digest(ev.Raw)}
+		s.fresh++
+		s.lacks(ev)
+		s.picked = append(s.picked, int32(i))
+	}
+	if len(s.picked) == 0 || s.c.Publisher == nil {
+		return false, nil
+	}
+	known, err := s.c.Publisher.Publish(ctx, p, s.picked)
+	if err != nil {
+		return false, err
+	}
+	s.known += known
+	return true, nil
+}
+
+// present compares an event that the topic has.
+func (s *slice) present(e *entry, ev *schemas.Event) {
+	s.gap = false
+	if e.shown {
+		return
+	}
+	e.shown = true
+	if e.digest != digest(ev.Raw) && e.digest != digest(schemas.Compact(ev.Raw)) {
+		s.altered[ev.ID] = ev.CreatedAt
+	}
+}
+
+// lacks notes an event that the topic lacks.
+func (s *slice) lacks(ev *schemas.Event) {
+	if s.gap {
+		f := &s.runs[len(s.runs)-1]
+		f.Events++
+		f.ID = min(f.ID, ev.ID)
+		f.From, f.To = earlier(f.From, ev.CreatedAt), later(f.To, ev.CreatedAt)
+		return
+	}
+	s.runs = append(s.runs, Finding{Kind: Missing, ID: ev.ID, Events: 1, From: ev.CreatedAt, To: ev.CreatedAt})
+	s.gap = true
+}
+
+// hand leaves what was published to the index, for narrower slices to find there.
+func (s *slice) hand(x *Index) {
+	if s.c.Publisher == nil {
+		return
+	}
+	for id, l := range s.missing {
+		x.add(l.created, id, l.digest)
+	}
+	s.accountMissing()
+}
+
+func (s *slice) accountMissing() {
+	r, n := &s.c.report, int64(len(s.missing)-s.known)
+	r.Missing += n
+	if s.c.Publisher != nil {
+		r.Repaired += n
+	}
+	for _, f := range s.runs {
+		r.find(f)
+	}
+}
+
+// account adds what the slice came to to the report.
+func (s *slice) account() {
+	r := &s.c.report
+	s.accountMissing()
+	for i := range s.entries {
+		if s.entries[i].shown {
+			r.Events++
+		} else {
+			r.find(Finding{Kind: Unshown, ID: s.entries[i].id, Events: 1})
+		}
+	}
+	r.Events += int64(len(s.missing))
+	r.Altered += int64(len(s.altered))
+	r.Duplicate += int64(len(s.twice))
+	r.Unshown += int64(s.unshown)
+	for _, id := range slices.Sorted(maps.Keys(s.altered)) {
+		r.find(Finding{Kind: Altered, ID: id, Events: 1, From: s.altered[id], To: s.altered[id]})
+	}
+	for _, id := range s.twice {
+		r.find(Finding{Kind: Duplicate, ID: id, Events: 1})
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

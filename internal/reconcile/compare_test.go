@@ -1,0 +1,219 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"onelogin-kafka/schemas"
+	"onelogin-kafka/source"
+)
+
+// world is a random past, and what a topic that is not whole has of it.
+type world struct {
+	api                                  *api
+	topic                                *topic
+	from, to                             time.Time
+	missing, altered, duplicate, unshown int64
+}
+
+func newWorld(rnd *rand.Rand, n int) *world {
+	w := &world{api: &api{}, topic: &topic{}, from: time.Now().Add(-48 * time.Hour)}
+	w.to = w.from.Add(time.Duration(1+rnd.IntN(24)) * time.Hour)
+	w.from = w.from.Truncate(time.Millisecond).Add(time.Duration(rnd.IntN(60_000)) * time.Millisecond)
+	step := int64(w.to.Sub(w.from)) / int64(n) * 2
+	at, id := w.from.Add(-10*time.Minute), int64(1<<53)
+	gap := 0
+	var records, late []schemas.Event
+	for at.Before(w.to.Add(10 * time.Minute)) {
+		at = at.Add(time.Duration(rnd.Int64N(step)))
+		id += 1 + rnd.Int64N(9)
+		ev := event(id, at.Truncate(time.Millisecond))
+		in := !ev.CreatedAt.Before(w.from) && ev.CreatedAt.Before(w.to)
+		if in && gap == 0 && rnd.IntN(n/3) == 0 {
+			gap = 1 + rnd.IntN(n/10)
+		}
+		if in && rnd.IntN(n) == 0 { // the API has lost it
+			w.unshown++
+			records = append(records, ev)
+			continue
+		}
+		w.api.add(ev)
+		switch {
+		case in && gap > 0:
+			gap--
+			w.missing++
+			continue
+		case in && rnd.IntN(n/4) == 0:
+			w.altered++
+			ev.Raw = append(slices.Clone(ev.Raw[:len(ev.Raw)-1]), `,"x":1}`...)
+		case rnd.IntN(5) == 0:
+			ev.Raw = schemas.Compact(ev.Raw) // by another setting
+		}
+		if in && rnd.IntN(n/3) == 0 {
+			w.duplicate++
+			late = append(late, ev)
+		}
+		if rnd.IntN(20) == 0 {
+			late = append(late, ev)
+			continue
+		}
+		records = append(records, ev)
+	}
+	w.topic.write("acme", records...)
+	w.topic.write("globex", records[:len(records)/2]...) // another tenant's, with the same ids
+	w.topic.write("acme", late...)
+	return w
+}
+
+func (w *world) comparison(size int) *Comparison {
+	return &Comparison{
+		Wish: Wish{Connector: "acme", From: w.from, To: w.to}, Topic: NewTopic(w.topic, 0),
+		Reader: &source.Reader{Connector: "acme", Client: w.api, PageSize: size},
+	}
+}
+
+// TestFindsEachAndNothingElse: in random worlds each missing, altered and repeated
+// event is counted, and nothing else, whatever the page size, the splits and the
+// habits of the API.
+func TestFindsEachAndNothingElse(t *testing.T) {
+	t.Parallel()
+	var seen Report
+	split := 0
+	for seed := range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(uint64(seed), 3))
+			w := newWorld(rnd, 30+rnd.IntN(400))
+			c := w.comparison([]int{0, 7, 50}[rnd.IntN(3)])
+			if rnd.IntN(3) == 0 {
+				c.Topic = NewTopic(w.topic, 2000)
+			}
+			w.api.noUntil = rnd.IntN(6) == 0
+			faults := rnd.IntN(4)
+			w.api.fault = func(source.Query) error {
+				if faults > 0 && rnd.IntN(20) == 0 {
+					return &source.APIError{Kind: []source.Kind{source.Unreachable, source.Throttled, source.Credentials}[rnd.IntN(3)], Stage: "Fetch Logs"}
+				}
+				return nil
+			}
+			w.api.after = func(_ source.Query, p *source.Page) {
+				if faults > 1 && rnd.IntN(30) == 0 {
+					p.Events, p.Next = nil, "" // it ends early
+				}
+			}
+			got, err := c.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Missing != w.missing || got.Altered != w.altered || got.Duplicate != w.duplicate || got.Unshown != w.unshown && faults <= 1 {
+				t.Errorf("seed %d: got %d missing, %d altered, %d duplicate, %d unshown; want %d, %d, %d, %d", seed,
+					got.Missing, got.Altered, got.Duplicate, got.Unshown, w.missing, w.altered, w.duplicate, w.unshown)
+			}
+			if !got.Through.Equal(w.to) || got.Repaired != 0 {
+				t.Errorf("seed %d: through %v of %v, %d repaired", seed, got.Through, w.to, got.Repaired)
+			}
+			seen.Missing += got.Missing
+			seen.Altered += got.Altered
+			seen.Duplicate += got.Duplicate
+			seen.Unshown += got.Unshown
+			if w.topic.scans > 1 {
+				split++
+			}
+		})
+	}
+	if seen.Missing == 0 || seen.Altered == 0 || seen.Duplicate == 0 || seen.Unshown == 0 || split == 0 {
+		t.Errorf("the worlds had too little in them: %+v, %d of them split", seen, split)
+	}
+}
+
+// TestWhatTheTopicDeletedIsNotMissing: the range is cut where the topic begins.
+func TestWhatTheTopicDeletedIsNotMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(rand.New(rand.NewPCG(1, 1)), 400)
+		w.api.events, w.topic.records = nil, nil
+		for i := range 1000 {
+			ev := event(int64(i+1), w.from.Add(w.to.Sub(w.from)*time.Duration(i)/1000))
+			w.api.add(ev)
+			w.topic.write("acme", ev)
+		}
+		w.topic.kept = w.from.Add(w.to.Sub(w.from) / 3)
+		got, err := w.comparison(0).Run(t.Context())
+		if err != nil || !got.Whole() || !got.Kept.Equal(w.topic.kept) || got.Events == 0 || got.Events > 700 {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		w.topic.kept = w.to.Add(time.Hour)
+		if got, err = w.comparison(0).Run(t.Context()); err != nil || !got.Whole() || got.Events != 0 || got.Kept.IsZero() {
+			t.Errorf("with nothing left: got %+v, %v", got, err)
+		}
+	})
+}
+
+// TestOneScanServesMany: who waits while the topic is read shares the next reading.
+func TestOneScanServesMany(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &topic{during: func() { time.Sleep(time.Second) }}
+		base := time.Now().Add(-time.Hour)
+		var names []string
+		for i := range 50 {
+			names = append(names, fmt.Sprintf("tenant%d", i))
+			log.write(names[i], event(int64(i+1), base))
+		}
+		top := NewTopic(log, 0)
+		gone, cancel := context.WithCancel(t.Context())
+		first := make(chan error, 1)
+		go func() {
+			_, err := top.Index(gone, Wish{"tenant0", base, base.Add(time.Minute)})
+			first <- err
+		}()
+		synctest.Wait()
+		done := make(chan int, len(names))
+		for _, name := range names {
+			go func() {
+				x, err := top.Index(t.Context(), Wish{name, base, base.Add(time.Minute)})
+				if err != nil {
+					t.Error(err)
+					done <- 0
+					return
+				}
+				entries, _ := x.load(base, base.Add(time.Minute))
+				done <- len(entries)
+			}()
+		}
+		synctest.Wait()
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first, given up: %v", err)
+		}
+		n := 0
+		for range names {
+			n += <-done
+		}
+		if n != len(names) || log.scans != 2 {
+			t.Errorf("%d events found in %d scans", n, log.scans)
+		}
+	})
+}
+
+// TestATroubleThatStays ends a comparison that may not try for ever.
+func TestATroubleThatStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(rand.New(rand.NewPCG(1, 1)), 40)
+		w.api.fault = func(source.Query) error {
+			return &source.APIError{Kind: source.Credentials, Stage: "Authentication", Message: "Credentials error"}
+		}
+		c := w.comparison(0)
+		c.Tries = 3
+		_, err := c.Run(t.Context())
+		if api, ok := errors.AsType[*source.APIError](err); !ok || api.Kind != source.Credentials || w.api.calls != 3 {
+			t.Errorf("got %v after %d calls", err, w.api.calls)
+		}
+	})
+}
