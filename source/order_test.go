@@ -231,3 +231,31 @@ func TestAFewOddElementsAreNoFormatChange(t *testing.T) {
 		}
 	})
 }
+
+// An API that says in the middle, again and again, that an empty page was all,
+// and goes on when it is asked again, is read to its end.
+func TestEndsThatAreTakenBack(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		g.manyCalls()
+		g.poller.PageSize = 10
+		now := time.Now()
+		g.api.noUntil, g.api.descend = true, true
+		g.api.add(series(now.Add(-3*time.Hour), 1, 3000, 3*time.Second)...)
+		g.topic.truth, g.topic.start, g.topic.latest = g.api.events, now.Add(-24*time.Hour), time.Minute
+		further, said := 0, 0
+		g.api.after = func(q Query, p *Page) {
+			if q.Cursor == "" {
+				return
+			}
+			if further++; further%7 == 0 {
+				said++
+				p.Events, p.Next = nil, ""
+			}
+		}
+		g.during(time.Hour)
+		g.wantPublished(3000)
+		if said < 20 {
+			t.Errorf("an end was said %d times", said)
+		}
+	})
+}

@@ -18,9 +18,9 @@ const (
 	// farAhead is how far ahead of true time an event may be created and still
 	// move the position.
 	farAhead = time.Minute
-	// confirmations is how often an empty page that is said to be the last of a
-	// sweep or a backlog is asked for again.
-	confirmations = 2
+	// confirmations is how often in a row an empty page that is said to be the
+	// last of a sweep or a backlog is asked for again.
+	confirmations = 4
 	// outliers is how many events of a reading may lie further ahead without
 	// moving the position. More than that is not a slip, but the API's clock, as
 	// far as that is ahead by its own word.
@@ -47,7 +47,6 @@ type reading struct {
 	pages     int
 	empty     int // in a row
 	cursors   map[uint64]struct{}
-	confirmed int       // how often the empty page that ends it was asked for again
 	events    int       // shown from the frontier on
 	fresh     int       // published
 	shown     int       // events, known ones too
@@ -156,8 +155,7 @@ func (r *reading) next(page *Page, room int, now time.Time) (step, error) {
 		}
 		return stepOn, nil
 	case !page.Unsaid:
-		if empty && asked != "" && r.confirmed < confirmations && (page.Next != "" || r.further == Sweep || r.first == CatchUp) {
-			r.confirmed++
+		if empty && asked != "" && r.empty <= confirmations && (page.Next != "" || r.further == Sweep || r.first == CatchUp) {
 			return stepAgain, nil
 		}
 		return stepEnd, nil
