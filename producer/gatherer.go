@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -31,6 +32,7 @@ type gatherer struct {
 	result   chan error    // not nil while a transaction is in flight
 	began    time.Time     // when the last transaction was begun
 	took     time.Duration // a transaction of late, on average
+	looked   int64         // up to where there are only markers behind what is known
 }
 
 // A shard spends at most a third of its time in small transactions. Where Kafka
@@ -87,11 +89,35 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 			if err := g.finish(err); err != nil {
 				return err
 			}
+		case end := <-g.shard.ends:
+			if err := g.look(going, end); err != nil {
+				return err
+			}
 		case <-timer.C:
 		case <-done:
 			return g.drain(ctx)
 		}
 	}
+}
+
+// look returns ErrStale if there are records behind what is known, up to a last
+// stable offset: an operator has changed a position, and a quiet shard would not
+// notice before it has something to write.
+func (g *gatherer) look(ctx context.Context, end int64) error {
+	l := g.shard.txn.landing
+	if g.result != nil || l == nil || end <= max(l.next, g.looked) || l.marker && end == l.next+1 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	err := g.shard.txn.onlyMarkers(ctx, l.part, l.next, end)
+	switch {
+	case err == nil:
+		g.looked = end
+	case errors.Is(err, errRecords):
+		return err
+	}
+	return nil // what could not be read is seen the next time
 }
 
 // abandon lets go of what will not be written.

@@ -111,55 +111,6 @@ func (h *Hand) transactor(p Protocol, group string, index int32) *transactor {
 	}
 }
 
-// Rewrite decides by what is committed of one shard what is to be changed, all
-// of it in one transaction: records of the shard's own partition of the offsets
-// topic, of the status topic and of the audit topic. None: nothing is to be done.
-type Rewrite func(known ShardRecords) ([]schemas.Record, error)
-
-// ShardRecords are the latest values on a partition of the offsets topic, by
-// connector and key. They are to be looked at only.
-type ShardRecords map[string]map[string][]byte
-
-// Shard returns the shard that a connector belongs to.
-func (h *Hand) Shard(ctx context.Context, connector string) (int32, error) {
-	n, err := h.Cluster.Partitions(ctx, h.offsets())
-	if err != nil {
-		return 0, lacking("Read", err)
-	}
-	return PartitionFor(schemas.OffsetKey(connector), n), nil
-}
-
-// Change fences a shard, reads it, has decide say what is to be written, and
-// commits that: again where somebody else has written meanwhile. An instance
-// that serves the shard goes on from what it reads. An error of decide's is
-// returned as it is. Where the outcome of a try is not known decide is asked
-// again, and sees what became of it: what is there already it must not want
-// again. After any other error nothing was written, unless it says that the
-// outcome is unknown. ErrUnfit where the topic is not that of Group.
-func (h *Hand) Change(ctx context.Context, shard int32, decide Rewrite) error {
-	p, err := DetectProtocol(ctx, h.Cluster)
-	if err != nil {
-		return err
-	}
-	n, err := h.Cluster.Partitions(ctx, h.offsets())
-	if err != nil {
-		return lacking("Read", err)
-	}
-	d := &deed{topic: h.offsets(), group: h.Group, partitions: n}
-	checked := func(known *positions) ([]schemas.Record, error) {
-		if err := d.judge(shard, known.records); err != nil {
-			return nil, err
-		}
-		return decide(known.records)
-	}
-	for try := 1; ; try++ {
-		err := h.rewrite(ctx, p, partition{h.offsets(), shard}, checked)
-		if outcomeOf(err) != Unknown || try == handTries {
-			return err
-		}
-	}
-}
-
 // rewrite fences our own shard, reads a partition, and writes what is to be
 // changed in one transaction; again where somebody else has written meanwhile,
 // or has fenced us, as the shard's owner does when it finds itself fenced.

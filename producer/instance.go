@@ -78,6 +78,7 @@ type held struct {
 	// troubled is when err began.
 	troubled time.Time
 	traffic  *traffic
+	ends     chan int64 // see shard
 }
 
 // ShardInfo describes an owned shard.
@@ -130,6 +131,7 @@ func (in *Instance) Run(ctx context.Context) error {
 	m.assigned = func(generation int32, shards []int32) { in.assign(sctx, m, generation, shards) }
 	beside.Go(func() { in.Cluster.KeepCurrent(sctx) })
 	beside.Go(func() { in.watchPartitions(sctx) })
+	beside.Go(func() { in.watchEnds(sctx) })
 	err = m.run(ctx)
 	if cause := context.Cause(ctx); errors.Is(cause, ErrUnfit) {
 		err = cause
@@ -277,6 +279,33 @@ func (in *Instance) watchPartitions(ctx context.Context) {
 	}
 }
 
+// lookEvery is how often shards are told how far their partitions reach: a
+// request to each broker.
+const lookEvery = time.Second
+
+// watchEnds tells our shards of what others write to their partitions.
+func (in *Instance) watchEnds(ctx context.Context) {
+	for pause(ctx, lookEvery) == nil {
+		actx, cancel := context.WithTimeout(ctx, readTimeout)
+		found, err := ends(actx, in.Cluster, []string{in.deed.topic}, readCommitted)
+		cancel()
+		if err != nil {
+			continue // who writes finds out the same
+		}
+		in.mu.Lock()
+		for part, end := range found {
+			if h, ok := in.shards[part.index]; ok {
+				select {
+				case <-h.ends:
+				default:
+				}
+				h.ends <- end // nobody else sends, so there is room
+			}
+		}
+		in.mu.Unlock()
+	}
+}
+
 // DetectProtocol returns the transaction protocol to speak with a cluster.
 // ErrUnfit for a cluster without transactions.
 func DetectProtocol(ctx context.Context, cluster *wire.Cluster) (Protocol, error) {
@@ -346,7 +375,7 @@ func (in *Instance) assign(ctx context.Context, m *member, generation int32, sha
 func (in *Instance) hold(ctx context.Context, m *member, index int32) {
 	ctx, cancel := context.WithCancel(ctx)
 	now := time.Now()
-	h := &held{cancel: cancel, done: make(chan struct{}), since: now, traffic: newTraffic(now)}
+	h := &held{cancel: cancel, done: make(chan struct{}), since: now, traffic: newTraffic(now), ends: make(chan int64, 1)}
 	in.shards[index] = h
 	before := in.ending[index]
 	delete(in.ending, index)
@@ -362,6 +391,7 @@ func (in *Instance) hold(ctx context.Context, m *member, index int32) {
 		judge:   in.judge,
 		end:     func(err error) { in.end(err) },
 		traffic: h.traffic,
+		ends:    h.ends,
 		log:     log,
 		metrics: in.Metrics,
 		txn: &transactor{

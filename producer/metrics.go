@@ -27,7 +27,7 @@ type Metrics struct {
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "onelogin_transactions_total", Help: "Transactions by shard and result: committed, refused (not committed), fenced, unknown (found out by reading)."}, []string{"shard", "result"}),
+			Name: "onelogin_transactions_total", Help: "Transactions by shard and result: committed, refused (not committed), fenced, operator (fenced by a change of positions by hand), unknown (found out by reading)."}, []string{"shard", "result"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "onelogin_transaction_seconds", Help: "Time of committed transactions.",
 			Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}}, []string{"shard"}),
@@ -82,11 +82,16 @@ func (m *Metrics) transaction(shard int32, took time.Duration, offers []*offer, 
 	m.records.WithLabelValues(label).Add(float64(n))
 }
 
-func (m *Metrics) recovery(shard int32, err error) {
-	if m == nil || err == nil {
+// byOperator is the result of a transaction that an operator's change of a
+// position has kept from being committed.
+const byOperator = "operator"
+
+// recovery counts why a shard is taken over again.
+func (m *Metrics) recovery(shard int32, result string) {
+	if m == nil {
 		return
 	}
-	m.transactions.WithLabelValues(strconv.Itoa(int(shard)), outcomeOf(err).String()).Inc()
+	m.transactions.WithLabelValues(strconv.Itoa(int(shard)), result).Inc()
 }
 
 func (m *Metrics) cutOff(shard int32) {

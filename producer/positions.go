@@ -28,6 +28,9 @@ type positions struct {
 	// lost tells that the partition has lost committed records, which are still
 	// here.
 	lost bool
+	// byHand are the connectors whose records somebody else has changed by hand
+	// since the last read; those of the first read tell nothing.
+	byHand map[string]bool
 	// owed is what has to be written again, by connector, because it was lost.
 	owed map[string][]schemas.Record
 }
@@ -36,6 +39,7 @@ type positions struct {
 // land. It takes as long as it gets on. After an error what is known is as
 // before.
 func (p *positions) read(ctx context.Context) (end int64, err error) {
+	p.byHand = nil
 	log := CommittedLog{Cluster: p.cluster, Topic: p.part.topic, Partition: p.part.index}
 	actx, cancel := context.WithTimeout(ctx, stalled)
 	defer cancel()
@@ -50,12 +54,20 @@ func (p *positions) read(ctx context.Context) (end int64, err error) {
 		return p.next, nil
 	}
 	from := p.next
-	if p.records == nil || p.lost {
+	first := p.records == nil || p.lost
+	if first {
 		if from, err = log.Start(actx); err != nil {
 			return 0, fmt.Errorf("asking for the log's start: %w", err)
 		}
 	}
-	found, err := log.latest(ctx, from, end)
+	found, byHand := map[string][]byte{}, map[string]bool{}
+	err = log.patiently(ctx, from, end, func(_ int64, r *schemas.Record) error {
+		found[string(r.Key)] = bytes.Clone(r.Value)
+		if !first && changeOf(r) != "" {
+			byHand[connectorOf(r.Key)] = true
+		}
+		return nil
+	})
 	switch {
 	case errors.Is(err, kafka.OffsetOutOfRange) && !p.lost:
 		p.records = nil // the log begins later than that: next time read what there is
@@ -71,7 +83,7 @@ func (p *positions) read(ctx context.Context) (end int64, err error) {
 	for key, value := range found {
 		fold(p.records, []byte(key), value)
 	}
-	p.next = end
+	p.next, p.byHand = end, byHand
 	return end, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -52,6 +54,10 @@ type shard struct {
 	known   positions
 	halved  int   // how often the bounds of a transaction are halved
 	doubt   error // why the last session ended, until something is committed
+	// lost is the outcome that is to be counted once it was read whether an operator
+	// is behind it; empty where there is none.
+	lost    string
+	ends    <-chan int64 // the last stable offsets of our partition, now and then
 	log     zerolog.Logger
 	metrics *Metrics
 }
@@ -109,6 +115,11 @@ const soon = time.Second
 // again from the start, which is the only way to recover.
 func (s *shard) run(ctx context.Context) {
 	defer s.state(Released, nil)
+	defer func() {
+		if s.lost != "" { // it never came to that
+			s.metrics.recovery(s.index, s.lost)
+		}
+	}()
 	wait := newBackoff(50*time.Millisecond, 5*time.Second)
 	for ctx.Err() == nil {
 		s.state(TakingOver, s.doubt)
@@ -123,7 +134,14 @@ func (s *shard) run(ctx context.Context) {
 		again := s.doubt == nil && served > soon
 		s.doubt = err
 		s.state(Recovering, err)
-		s.metrics.recovery(s.index, err)
+		// Who was in between is read when we take over again.
+		switch {
+		case s.lost != "":
+		case errors.Is(err, ErrFenced), errors.Is(err, ErrStale):
+			s.lost = outcomeOf(err).String()
+		case err != nil:
+			s.metrics.recovery(s.index, outcomeOf(err).String())
+		}
 		if served > 0 {
 			s.doubted(err)
 		}
@@ -173,6 +191,7 @@ func (s *shard) session(ctx context.Context) (served time.Duration, err error) {
 	if err := s.takeOver(ctx); err != nil {
 		return 0, fmt.Errorf("taking over shard %d: %w", s.index, err)
 	}
+	s.tellLost()
 	// The pollers end first, so that a shutdown can still commit what they
 	// handed on.
 	sctx, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -191,6 +210,21 @@ func (s *shard) session(ctx context.Context) (served time.Duration, err error) {
 	end()
 	<-done
 	return time.Since(began), err
+}
+
+// tellLost counts what has ended the last session, as the operator's if positions
+// were changed by hand since: that is no trouble, and what they are now was just
+// read.
+func (s *shard) tellLost() {
+	result := s.lost
+	if s.lost = ""; result == "" {
+		return
+	}
+	if len(s.known.byHand) > 0 {
+		result, s.doubt = byOperator, nil
+		s.log.Info().Strs("connectors", slices.Sorted(maps.Keys(s.known.byHand))).Msg("positions were changed by hand; going on from there")
+	}
+	s.metrics.recovery(s.index, result)
 }
 
 // takeOver fences, then reads: what the last owner wrote is by then either

@@ -29,6 +29,7 @@ type stage struct {
 	broker    *severed
 	sim       *simulator.Server
 	config    string // the file
+	exported  string // a file with what offsets export prints
 	address   string // of the brokers
 }
 
@@ -163,10 +164,15 @@ func (s *stage) commands() {
 	for _, args := range [][]string{
 		{"check"}, {"check", "--json"}, {"config", "check"}, {"config", "check", "--json"},
 		{"offsets", "take-over"}, {"offsets", "copy", "--to", "other"},
-		{"status"}, {"status", "--json"},
+		{"status"}, {"status", "--json"}, {"offsets", "list"}, {"offsets", "show", "acme"}, {"offsets", "export"},
+		{"offsets", "set", "acme", "--back", "1m"}, {"offsets", "set", "acme", "--back", "1m", "--yes"}, {"offsets", "reset", "acme", "--json"},
 	} {
 		s.command(exitOK, "right", args...)
 	}
+	exported := startProcess(s.t, "offsets", "export", "--config", s.config)
+	<-exported.done
+	s.exported = write(s.t, "positions.json", exported.out.String())
+	s.command(exitOK, "right", "offsets", "import", s.exported)
 	s.command(exitUsage, "right", "health") // the port is chosen at the start
 }
 
@@ -210,6 +216,9 @@ func (s *stage) wrong(run *process) {
 		s.command(2, "wrong", "check")
 		s.command(2, "wrong", "check", "--json")
 		s.command(exitFail, "wrong", "status")
+		s.command(exitFail, "wrong", "offsets", "list")
+		s.command(exitFail, "wrong", "offsets", "set", "acme", "--back", "1m", "--yes")
+		s.command(exitFail, "wrong", "offsets", "import", s.exported)
 		s.command(exitFail, "wrong", "offsets", "take-over")
 		s.command(exitFail, "wrong", "offsets", "copy", "--to", "other")
 		tail := startProcess(t, "tail", "--config", s.config)

@@ -9,34 +9,31 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer"
+	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )
 
 func newOffsets() *cobra.Command {
-	cmd := &cobra.Command{Use: "offsets", Short: "The offsets topic by hand", Args: args(cobra.NoArgs), RunE: help}
-	cmd.AddCommand(newTakeOver(), newCopy())
+	cmd := &cobra.Command{
+		Use: "offsets", Short: "Positions and the offsets topic by hand", Args: args(cobra.NoArgs), RunE: help,
+		Long: "Positions of connectors, and the topic they are on. What changes something prints what it would do;\n" +
+			"--yes does it, in one transaction, without stopping anything: the instance that polls the connector goes\n" +
+			"on from its new position by itself.",
+	}
+	cmd.AddCommand(newOffsetsList(), newOffsetsShow(), newOffsetsSet(), newOffsetsReset(), newOffsetsExport(), newOffsetsImport(), newTakeOver(), newCopy())
 	return cmd
 }
 
 // byHand runs do with a hand on the configured offsets topic.
 func byHand(cfg *config.Config, do func(*producer.Hand) error) error {
-	stop, err := startEmbedded(cfg, true, zerolog.Nop())
-	if err != nil {
-		return err
-	}
-	defer stop()
-	cluster, err := service.Cluster(cfg)
-	if err != nil {
-		return usage(err)
-	}
-	defer cluster.Close()
-	err = do(&producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group})
+	err := withCluster(cfg, func(cluster *wire.Cluster) error {
+		return do(&producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group})
+	})
 	if errors.Is(err, producer.ErrUnfit) {
 		return usage(err)
 	}
