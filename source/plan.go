@@ -53,8 +53,9 @@ func (s *session) newReading(since, until, from, to time.Time, ids []int64) *rea
 		query: Query{Since: since, Until: until, Limit: s.p.size.limit()},
 		first: Tail, further: CatchUp, began: time.Now(),
 		worth: entry{from: earlier(from, s.ledger.frontier), to: to, known: s.ledger.through},
-		// Of a position that an operator has set forward nothing is known to be there.
-		evidence: expect(ids, s.off.Events > 0 && s.win.count > 0 && len(s.gone) == 0),
+		// Where the window begins at the position, an operator has set that: no event
+		// is known to be there.
+		evidence: expect(ids, s.off.Events > 0 && s.ledger.through.After(s.win.start) && len(s.gone) == 0),
 	}
 }
 

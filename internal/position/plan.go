@@ -70,9 +70,9 @@ func (s *State) Move(target Target, now time.Time) (Plan, error) {
 		return p, refused("connector %s has no position: it begins at its start_from", s.Connector)
 	case target.Reset:
 		p.After.Fresh = true
-		p.Again = Range{target.StartFrom, later(s.Offset.Through, target.StartFrom)}
-		p.Repeat = Range{p.Again.From, p.Again.To.Add(1)} // the newest event, too
-		p.Skip = Range{s.Offset.Through, target.StartFrom}
+		// Events behind the position may be in the topic, too.
+		p.Again = Range{target.StartFrom, later(now, target.StartFrom)}
+		p.Repeat, p.Skip = p.Again, Range{s.Offset.WindowStart, target.StartFrom}
 		return p, nil
 	}
 	to := target.Through
@@ -138,11 +138,9 @@ func (p *Plan) move(to time.Time) {
 		o.WindowStart = earlier(o.WindowStart, to)
 		p.Repeat = Range{to, earlier(before.Offset.WindowStart, before.Offset.Through.Add(1))}
 	} else {
-		p.Skip = Range{before.Offset.Through, to}
+		p.Skip = Range{before.Offset.WindowStart, to} // late events, too
 		o.WindowStart = to
-		if doc == nil {
-			clear(p.After.Minutes) // all that is known lies before, in that minute, too
-		} else {
+		if doc != nil {
 			o.WindowStart = later(before.Offset.WindowStart, doc.Offset.WindowStart)
 		}
 	}
