@@ -15,7 +15,9 @@ func TestEveryCommandIsDriven(t *testing.T) {
 	t.Parallel()
 	driven := map[string]bool{
 		"run": true, "check": true, "tail": true, "config check": true, "offsets take-over": true, "offsets copy": true,
-		"status":   true,
+		"status": true, "health": true,
+		"offsets list": true, "offsets show": true, "offsets export": true, "offsets set": true, "offsets reset": true, "offsets import": true,
+		"deadletter list": true, "deadletter show": true, "deadletter replay": true, "deadletter discard": true,
 		"simulate": true, "demo": true, "version": true,
 	}
 	var walk func(c *cobra.Command)

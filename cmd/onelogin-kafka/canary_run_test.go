@@ -164,7 +164,8 @@ func (s *stage) commands() {
 	for _, args := range [][]string{
 		{"check"}, {"check", "--json"}, {"config", "check"}, {"config", "check", "--json"},
 		{"offsets", "take-over"}, {"offsets", "copy", "--to", "other"},
-		{"status"}, {"status", "--json"}, {"offsets", "list"}, {"offsets", "show", "acme"}, {"offsets", "export"},
+		{"status"}, {"status", "--json"}, {"deadletter", "list"}, {"deadletter", "show", "acme"}, {"deadletter", "replay", "acme", "--yes"}, {"deadletter", "discard", "acme", "--yes"},
+		{"offsets", "list"}, {"offsets", "show", "acme"}, {"offsets", "export"},
 		{"offsets", "set", "acme", "--back", "1m"}, {"offsets", "set", "acme", "--back", "1m", "--yes"}, {"offsets", "reset", "acme", "--json"},
 	} {
 		s.command(exitOK, "right", args...)
@@ -217,6 +218,7 @@ func (s *stage) wrong(run *process) {
 		s.command(2, "wrong", "check", "--json")
 		s.command(exitFail, "wrong", "status")
 		s.command(exitFail, "wrong", "offsets", "list")
+		s.command(exitFail, "wrong", "deadletter", "list")
 		s.command(exitFail, "wrong", "offsets", "set", "acme", "--back", "1m", "--yes")
 		s.command(exitFail, "wrong", "offsets", "import", s.exported)
 		s.command(exitFail, "wrong", "offsets", "take-over")

@@ -150,3 +150,20 @@ func readTime(v []byte, ev *schemas.Event) bool {
 	ev.CreatedAt, ev.CreatedAtText = t, text
 	return true
 }
+
+// ReadEvent reads one element of an answer as a page does: an event, or why it
+// is none, in the words of a dead letter's reason. The event refers to raw.
+func ReadEvent(raw []byte) (ev schemas.Event, reason string) {
+	r := pageReader{body: raw}
+	end, ok := skipSpace(raw, 0), false
+	if end < len(raw) {
+		end, ok = r.element(end)
+	}
+	switch {
+	case !ok || skipSpace(raw, end) != len(raw):
+		return schemas.Event{}, reasonNotJSON
+	case len(r.events) == 1:
+		return r.events[0], ""
+	}
+	return schemas.Event{}, r.malformed[0].Reason
+}
