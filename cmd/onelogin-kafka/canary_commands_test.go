@@ -18,7 +18,7 @@ func TestEveryCommandIsDriven(t *testing.T) {
 		"status": true, "health": true,
 		"offsets list": true, "offsets show": true, "offsets export": true, "offsets set": true, "offsets reset": true, "offsets import": true,
 		"deadletter list": true, "deadletter show": true, "deadletter replay": true, "deadletter discard": true,
-		"simulate": true, "demo": true, "version": true,
+		"simulate": true, "demo": true, "version": true, "man": true,
 	}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {

@@ -24,6 +24,15 @@ import (
 // a signal.
 const maxFailures = 125
 
+// failedCode is the exit code for so many failed checks: their number, but that
+// two exit as three do. 2 is that of a usage error, and must be nothing else.
+func failedCode(failed int) int {
+	if failed == exitUsage {
+		return exitUsage + 1
+	}
+	return min(failed, maxFailures)
+}
+
 // checksAtOnce bounds the connectors that are checked side by side.
 const checksAtOnce = 16
 
@@ -34,7 +43,9 @@ func newCheck() *cobra.Command {
 		Long: "Try what the service needs: Kafka reachable, with transactions, topics that fit or can be created,\n" +
 			"and the rights; then each connector's Configuration, Authentication, Fetch Logs and Validation.\n" +
 			"Nothing is created and nobody is disturbed. The exit code is the number of failed checks,\n" +
-			"125 at most.",
+			"125 at most; two exit with 3, since 2 is a wrong usage or configuration. The last line tells the number.\n" +
+			"With --json one object per check and line.",
+		Example: "  onelogin-kafka check\n  onelogin-kafka check acme globex\n  onelogin-kafka check --json | jq 'select(.ok | not)'",
 	}
 	load := configFlag(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "print one JSON object per check")
@@ -52,7 +63,10 @@ func newCheck() *cobra.Command {
 			return err
 		}
 		if p.failed > 0 {
-			return &exitError{code: min(p.failed, maxFailures)}
+			if !p.json {
+				fmt.Fprintf(p.out, "%d of %d checks failed\n", p.failed, p.made)
+			}
+			return &exitError{code: failedCode(p.failed)}
 		}
 		return nil
 	}
@@ -147,10 +161,12 @@ func checkConnectors(ctx context.Context, connectors []config.Connector) []<-cha
 type checkPrinter struct {
 	out    io.Writer
 	json   bool
+	made   int
 	failed int
 }
 
 func (p *checkPrinter) print(r preflight.Result) {
+	p.made++
 	if r.Failure != nil {
 		p.failed++
 	}

@@ -60,6 +60,7 @@ func TestCheck(t *testing.T) {
 		"FAILED  initech               Fetch Logs Stage: Request Failed - response code 503, reason ",
 		"ok      tenant-0004           Connection successful (",
 		"FAILED  tenant-0005           Fetch Logs Stage: Log ",
+		"3 of 10 checks failed",
 	}
 	if len(lines) != len(want) {
 		t.Fatalf("got %d lines, want %d:\n%s", len(lines), len(want), out)

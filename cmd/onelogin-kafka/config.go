@@ -44,9 +44,10 @@ func configPath(cmd *cobra.Command) string {
 func newConfig() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Work with the configuration", Args: args(cobra.NoArgs), RunE: help}
 	check := &cobra.Command{
-		Use:   "check",
-		Short: "Validate the configuration offline; every problem at once",
-		Args:  args(cobra.NoArgs),
+		Use:     "check",
+		Example: "  onelogin-kafka config check\n  onelogin-kafka config check --config /etc/onelogin-kafka.yaml --json",
+		Short:   "Validate the configuration offline; every problem at once",
+		Args:    args(cobra.NoArgs),
 	}
 	load := configFlag(check)
 	asJSON := check.Flags().Bool("json", false, "print one JSON object per problem and per warning, and one when there is no problem")

@@ -24,8 +24,9 @@ import (
 
 func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "demo",
-		Short: "Show it all in one process: a simulated OneLogin, a broker, the service and a live tail",
+		Use:     "demo",
+		Example: "  onelogin-kafka demo\n  onelogin-kafka demo --events 10000",
+		Short:   "Show it all in one process: a simulated OneLogin, a broker, the service and a live tail",
 		Long: "Show it all in one process: a simulated OneLogin with three tenants, an embedded broker, the\n" +
 			"service with its console, and a live tail of the topic. With --events it stops after that many\n" +
 			"events, reads the topic and compares it with what OneLogin had. Kill it at any moment and start\n" +

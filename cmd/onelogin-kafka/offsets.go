@@ -42,8 +42,9 @@ func byHand(cfg *config.Config, do func(*producer.Hand) error) error {
 
 func newTakeOver() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "take-over",
-		Short: "Make the offsets topic this configuration's, though it belongs to another group",
+		Use:     "take-over",
+		Example: "  onelogin-kafka offsets take-over\n  onelogin-kafka offsets take-over --yes",
+		Short:   "Make the offsets topic this configuration's, though it belongs to another group",
 		Long: "An offsets topic belongs to one deployment, by the name of its `group`; another is refused, since both\n" +
 			"would publish every event. This hands it over: stop the other deployment first. One that is still at\n" +
 			"work cannot commit any more, and ends. Prints what it would do; --yes does it.",
@@ -95,8 +96,9 @@ func takeOver(ctx context.Context, h *producer.Hand, yes bool, out io.Writer) er
 
 func newCopy() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "copy --to TOPIC",
-		Short: "Copy all positions to another offsets topic, with another number of partitions",
+		Use:     "copy --to TOPIC",
+		Example: "  onelogin-kafka offsets copy --to onelogin.offsets-2 --partitions 64\n  onelogin-kafka offsets copy --to onelogin.offsets-2 --partitions 64 --yes",
+		Short:   "Copy all positions to another offsets topic, with another number of partitions",
 		Long: "A connector's name and the number of partitions decide where its position is, so an offsets topic must\n" +
 			"never grow. This copies every position to where it belongs in a topic that is made for it: the way to\n" +
 			"another number of partitions, and back from a topic that has grown. Stop every instance first, and name\n" +

@@ -30,8 +30,9 @@ import (
 
 func newRun() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "Run the service",
+		Use:     "run",
+		Example: "  onelogin-kafka run\n  onelogin-kafka run --config /etc/onelogin-kafka.yaml --strict",
+		Short:   "Run the service",
 		Long: "Run the service. A connector that is wrong in its own file, its secret or its name is set aside:\n" +
 			"it is FAILING with the reason and tried again, and the others run. What is wrong in the main file\n" +
 			"ends it with exit code 2.",

@@ -22,8 +22,9 @@ import (
 
 func newSimulate() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "simulate",
-		Short: "Run a simulated OneLogin",
+		Use:     "simulate",
+		Example: "  onelogin-kafka simulate --connectors connectors.d\n  onelogin-kafka simulate --listen 127.0.0.1:9000",
+		Short:   "Run a simulated OneLogin",
 		Long: "Run a simulated OneLogin: tenants, events, rate limits and faults, switchable while it\n" +
 			"runs under /_sim/. It is for development and tests, and listens on loopback only.",
 		Args: args(cobra.NoArgs),

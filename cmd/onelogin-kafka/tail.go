@@ -18,7 +18,9 @@ import (
 
 func newTail() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "tail [connector]",
+		Use: "tail [connector]",
+		Example: "  onelogin-kafka tail\n  onelogin-kafka tail acme --from 1h --type USER_LOGGED_INTO_ONELOGIN\n" +
+			"  onelogin-kafka tail --from earliest --json | jq -r .value.user_name",
 		Short: "Print events as they arrive in the topic, read committed",
 		Long: "Print events as they arrive in the topic, read committed: only what can never be taken back.\n" +
 			"One line per event with its time, connector, type, user, actor, app and address; with --json\n" +

@@ -10,7 +10,10 @@ import (
 )
 
 func newVersion() *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print version, commit and Go version", Args: args(cobra.NoArgs)}
+	cmd := &cobra.Command{
+		Use: "version", Short: "Print version, commit and Go version", Args: args(cobra.NoArgs),
+		Example: "  onelogin-kafka version\n  onelogin-kafka version --json",
+	}
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		b := build.Read()
