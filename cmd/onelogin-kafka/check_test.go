@@ -122,10 +122,10 @@ func TestCheckUnreachableBroker(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	code, out, _ := runCommand(t, "check", "--config", write(t, "c.yaml", brokerConfig("127.0.0.1:1", "")))
-	if code != 2 || !strings.Contains(out, "FAILED  kafka reachable       Kafka cannot be reached: ") {
+	if code != 3 || !strings.Contains(out, "FAILED  kafka reachable       Kafka cannot be reached: ") {
 		t.Errorf("got exit %d after %v\n%s", code, time.Since(began), out)
 	}
-	if strings.Count(out, "\n") != 2 {
+	if strings.Count(out, "\n") != 3 {
 		t.Errorf("not one line per failure:\n%s", out)
 	}
 }
