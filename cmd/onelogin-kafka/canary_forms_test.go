@@ -129,6 +129,8 @@ func (f form) says(path string) string {
 		return f.where["onelogin"]
 	case path == "kafka.sasl.token":
 		return f.where["bearer"]
+	case path == "secrets.keys[].private_key":
+		return "make one with onelogin-kafka secrets keygen"
 	}
 	return ""
 }
@@ -171,7 +173,7 @@ func settings() []setting {
 // withSecret is a configuration with the line of a secret at its path, and with
 // nothing else that is wrong.
 func withSecret(path, line string) string {
-	kafka, http, connector := "", "", "client_secret: s3cret"
+	kafka, http, main, connector := "", "", "", "client_secret: s3cret"
 	switch path {
 	case "kafka.sasl.password":
 		kafka = "  sasl:\n    mechanism: SCRAM-SHA-512\n    username: u\n    " + line + "\n"
@@ -183,12 +185,14 @@ func withSecret(path, line string) string {
 		http = "  " + line + "\n"
 	case "http.viewer_token":
 		http = "  token: of-the-admins\n  " + line + "\n"
+	case "secrets.keys[].private_key":
+		main = "secrets:\n  keys:\n    - " + line + "\n"
 	case "connectors[].client_secret":
 		connector = line
 	default:
 		return ""
 	}
-	return "kafka:\n  brokers: 127.0.0.1:1\n" + kafka + "instance: test\nhttp:\n  listen: 127.0.0.1:0\n" + http +
+	return "kafka:\n  brokers: 127.0.0.1:1\n" + kafka + "instance: test\nhttp:\n  listen: 127.0.0.1:0\n" + http + main +
 		"connectors:\n  - name: acme\n    domain: acme\n    client_id: id\n    base_url: http://127.0.0.1:1\n    " + connector + "\n"
 }
 
@@ -350,6 +354,9 @@ func put(tree map[string]any, path []string, value any) {
 		return
 	}
 	if list {
+		if tree[name] == nil {
+			tree[name] = []any{map[string]any{}}
+		}
 		put(tree[name].([]any)[0].(map[string]any), path[1:], value)
 		return
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"onelogin-kafka/internal/build"
+	"onelogin-kafka/internal/registry/seal"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/source/onelogin/simulator"
@@ -170,6 +171,19 @@ func (s *stage) key(side string, key []byte) {
 	}
 }
 
+// sealing makes the key of sealed secrets.
+func (s *stage) sealing() {
+	const path = "secrets.keys[].private_key"
+	text, err := seal.GenerateKey()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.set(func(string) string { return text }, path)
+	seed := text[strings.LastIndex(text, "-")+1:]
+	s.secrets.add(seed, path)
+	s.secrets.add(seed[:len(seed)/2], path)
+}
+
 // openOneLogin starts a OneLogin whose one tenant has the ugliest secret, and
 // whose token endpoint for Kafka stands beside it.
 func (s *stage) openOneLogin() (base string) {
@@ -279,6 +293,7 @@ func (s *stage) write(base string) {
   sasl: {%s}
 instance: test
 http: {listen: "127.0.0.1:0", tls: {cert_file: http.tls.cert_file, key_file: http.tls.key_file}, token_file: http.token, viewer_token_file: http.viewer_token}
+secrets: {keys: [{private_key_file: "secrets.keys[].private_key", active: true}]}
 log: {level: trace, format: json}
 topics: {replication_factor: 1, events: {partitions: 1}, offsets: {partitions: 1}}
 connectors:

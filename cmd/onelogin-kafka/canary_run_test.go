@@ -48,7 +48,7 @@ func TestRunningShowsNoSecret(t *testing.T) {
 		{mechanism: "OAUTHBEARER", kafka: "kafka.sasl.client_secret", odd: named(t, "terminal commands")},
 	} {
 		s.paths = []string{s.kafka, "http.token", "http.viewer_token", "connectors[].client_secret"}
-		for _, path := range append(s.paths, "kafka.tls.key_file", "http.tls.key_file") {
+		for _, path := range append(s.paths, "kafka.tls.key_file", "http.tls.key_file", "secrets.keys[].private_key") {
 			tried[path] = true
 		}
 		t.Run(s.mechanism+" "+s.kafka, func(t *testing.T) {
@@ -105,6 +105,7 @@ func (s *stage) play() {
 		s.set(func(string) string { return string(cert) }, side+".cert_file")
 		s.key(side, key)
 	}
+	s.sealing()
 	s.set(func(string) string { return "s3cret-of-nobody" }, s.paths...)
 	s.wants.Store(ugliest(s.kafka, false))
 	s.openKafka()

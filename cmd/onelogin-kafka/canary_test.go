@@ -216,7 +216,8 @@ func TestNoSecretIsEverSeen(t *testing.T) {
 		_, out, errs := runCommand(t, append(args, "--config", file)...)
 		s.find(t, strings.Join(args, " "), out+errs)
 	}
-	for _, name := range names {
+	for _, topic := range []schemas.Topic{schemas.Events, schemas.Offsets, schemas.Status, schemas.DeadLetter} { // no command has written to the others
+		name := names[topic]
 		s.find(t, name, dump(t, &producer.CommittedLog{Cluster: cluster, Topic: name}))
 	}
 	if code := c.end(); code != exitOK {
