@@ -84,7 +84,7 @@ func (s *session) take(ctx context.Context, r *reading, c *change, end bool) err
 	r.dead += len(c.dead)
 	if !s.worthwhile(c, end && r.first == Sweep) {
 		s.count(c)
-		s.p.pages.free(c.page.held)
+		free(c.page.held)
 		return nil
 	}
 	b := s.batch(c)
@@ -93,7 +93,7 @@ func (s *session) take(ctx context.Context, r *reading, c *change, end bool) err
 	}
 	if err := s.sink.Offer(ctx, b); err != nil {
 		s.takeBack(c)
-		s.p.pages.free(c.page.held)
+		free(c.page.held)
 		if errors.Is(err, ErrTooLarge) {
 			return &APIError{Kind: Refused, Stage: "Kafka", Message: ErrTooLarge.Error(),
 				Advice: "Raise max.message.bytes of the topic; the connector waits and skips nothing.", Err: err}
@@ -101,7 +101,6 @@ func (s *session) take(ctx context.Context, r *reading, c *change, end bool) err
 		return &sinkError{err}
 	}
 	s.keep(c)
-	s.p.pages.hand(c.page.held)
 	return nil
 }
 

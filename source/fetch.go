@@ -36,11 +36,13 @@ func (f *fetch) come() <-chan struct{} {
 	return f.done
 }
 
-// abandon ends the call and waits for it; f may be nil.
+// abandon ends the call, waits for it, and lets go of what has come; f may be
+// nil.
 func (f *fetch) abandon() {
 	if f != nil {
 		f.stop()
 		<-f.done
+		free(f.page.held)
 	}
 }
 
@@ -62,7 +64,7 @@ func call(ctx context.Context, c Client, b *Budget, held *pages, m *meters, q Qu
 		b.Observe(page.RateLimit)
 		return page, nil
 	}
-	held.free(h)
+	free(h)
 	if ctx.Err() != nil {
 		return Page{}, ctx.Err()
 	}

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"slices"
 	"sync"
 )
 
@@ -29,47 +28,30 @@ const (
 	leastPage = 4 << 10
 	// firstPage is what the first page of a poll is reckoned.
 	firstPage = 16 << 10
-	// openPages bounds the pages that a session has in hand at a time: those on
-	// their way, and the one that is made into a batch.
-	openPages = 4
 )
 
-// pages are the pages of one session that are not with the sink. Whatever
-// becomes of a page, its memory is given back with the session's end at the
-// latest.
+// pages reserve the memory of a poller's pages, one by one.
 type pages struct {
 	memory Memory // nil = without bounds
 
 	mu       sync.Mutex
 	expected int64 // bytes of a further page: those of the last
-	open     []Hold
 }
 
-// ask waits for the memory of a page. The first of a poll mostly has little that
-// is new, and may not come for long: it is reckoned low.
+// ask waits for the memory of a page, which is nil without bounds. The first of a
+// poll mostly has little that is new, and may not come for long: it is reckoned
+// low.
 func (p *pages) ask(ctx context.Context, q Query) (Hold, error) {
 	if p.memory == nil {
 		return nil, nil
 	}
-	h, err := p.memory.Reserve(ctx, p.expect(q.Cursor != ""))
-	if err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.open = append(p.open, h)
-	return h, nil
+	return p.memory.Reserve(ctx, p.expect(q.Cursor != ""))
 }
 
-// expect is what to reckon the next page. What was dropped on its way gives back
-// what it had.
+// expect is what to reckon the next page.
 func (p *pages) expect(further bool) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.open) >= openPages {
-		p.open[0].Release()
-		p.open = p.open[1:]
-	}
 	if !further {
 		return firstPage
 	}
@@ -95,27 +77,9 @@ func (p *pages) came(h Hold, page *Page) {
 	p.expected = n
 }
 
-// hand leaves it to the sink to give a page's memory back.
-func (p *pages) hand(h Hold) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.open = slices.DeleteFunc(p.open, func(o Hold) bool { return o == h })
-}
-
-// free gives a page's memory back.
-func (p *pages) free(h Hold) {
+// free gives a page's memory back; h may be nil.
+func free(h Hold) {
 	if h != nil {
-		p.hand(h)
 		h.Release()
 	}
-}
-
-// close gives back what is left.
-func (p *pages) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, h := range p.open {
-		h.Release()
-	}
-	p.open = nil
 }

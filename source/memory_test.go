@@ -164,3 +164,62 @@ func (none) Reserve(ctx context.Context, _ int64) (Hold, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+// otherAccountAPI shows a page of events of another account.
+type otherAccountAPI struct{ n int }
+
+func (a *otherAccountAPI) Page(context.Context, Query) (Page, error) {
+	a.n++
+	page := Page{ServerTime: time.Now()}
+	for i := range 100 {
+		at := time.Now().Add(-time.Minute).UTC()
+		page.Events = append(page.Events, schemas.Event{Raw: make([]byte, 1000), ID: int64(i + 1), AccountID: 2, CreatedAt: at, CreatedAtText: []byte(at.Format(time.RFC3339Nano))})
+	}
+	return page, nil
+}
+
+// refusingSink takes nothing.
+type refusingSink struct{ offered int }
+
+func (s *refusingSink) Offer(context.Context, *schemas.Batch) error {
+	s.offered++
+	return fmt.Errorf("too large: %w", ErrTooLarge)
+}
+
+// A connector that fails again and again, and waits between its polls, holds no
+// memory meanwhile: others need it.
+func TestAFailingConnectorHoldsNoMemory(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		api   func() Client
+		state State
+	}{
+		"its events are of another account": {func() Client { return &otherAccountAPI{} }, State{Offset: schemas.Offset{AccountID: 1, Events: 1, Domain: "acme.onelogin.com", Through: now}}},
+		"its records are too large":         {func() Client { return &backlogAPI{} }, State{Fresh: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				memory, sink := &counted{}, &refusingSink{}
+				p := newPoller(c.api())
+				p.Memory = memory
+				c.state.Offset.Through = time.Now().Add(-time.Hour)
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- p.Run(ctx, c.state, sink) }()
+				for range 60 {
+					time.Sleep(time.Minute)
+					synctest.Wait()
+					if held, open, asked := memory.state(); held != 0 || open != 0 {
+						t.Errorf("%d bytes of %d pages are held while it waits, %d were asked for (%s)", held, open, asked, p.Status().Message)
+						break
+					}
+				}
+				if _, _, asked := memory.state(); !t.Failed() && asked < 10 {
+					t.Errorf("%d pages were asked for, want some", asked)
+				}
+				cancel()
+				<-done
+			})
+		})
+	}
+}

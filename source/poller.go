@@ -75,7 +75,6 @@ func (p *Poller) Run(ctx context.Context, st State, sink Sink) error {
 	p.resume(st)
 	s := newSession(p, set, st, sink)
 	p.pages.memory = p.Memory
-	defer p.pages.close()
 	err := s.loop(ctx)
 	if sinkErr, ok := errors.AsType[*sinkError](err); ok {
 		return sinkErr.err

@@ -55,7 +55,6 @@ func (r *Reader) Room() int {
 // together: Doubted tells whether for known ids that were not shown.
 func (r *Reader) Read(ctx context.Context, from, to time.Time, known []int64, do func(*Page) (kept bool, err error)) (Reading, error) {
 	r.prepare()
-	defer r.pages.close()
 	rd := &reading{
 		query: Query{Since: from.Add(-edge), Until: to.Add(edge), Limit: r.size.limit()},
 		first: CatchUp, further: CatchUp, began: time.Now(),
@@ -71,10 +70,8 @@ func (r *Reader) Read(ctx context.Context, from, to time.Time, known []int64, do
 		how, err := rd.next(&page, r.size.room(), time.Now())
 		held := page.held
 		kept, failed := do(&page)
-		if kept {
-			r.pages.hand(held)
-		} else {
-			r.pages.free(held)
+		if !kept {
+			free(held)
 		}
 		switch {
 		case failed != nil:

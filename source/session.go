@@ -213,6 +213,9 @@ func (s *session) arrived(ctx context.Context, l *lane) error {
 	if f.err == nil {
 		f.err = s.admit(&f.page, f.at)
 	}
+	if f.err != nil {
+		f.abandon()
+	}
 	if errors.Is(f.err, errPlaced) {
 		l.drop()
 		return nil
