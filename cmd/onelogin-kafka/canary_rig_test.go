@@ -319,7 +319,7 @@ func (s *stage) await(p *process, what string, ok func() bool) {
 
 // request asks the console for a pattern of its.
 func (s *stage) request(p *process, pattern string, token string) (code int, said string) {
-	method, path, _ := strings.Cut(strings.ReplaceAll(pattern, "{name}", "acme"), " ")
+	method, path, _ := strings.Cut(strings.NewReplacer("{name}", "acme", "{file}", "console.js", "{$}", "").Replace(pattern), " ")
 	address := strings.TrimPrefix(consoleAt(p.errs.String()), "http://")
 	kind, body := bodyOf(pattern)
 	req, err := http.NewRequest(method, "https://"+address+path, strings.NewReader(body))
@@ -352,7 +352,9 @@ func bodyOf(pattern string) (kind, body string) {
 	switch pattern {
 	case "POST /login":
 		return "application/x-www-form-urlencoded", url.Values{"token": {ugliest("http.token", false)}}.Encode()
-	case "POST /api/v1/check":
+	case "POST /new", "POST /connectors/{name}/edit":
+		return "application/x-www-form-urlencoded", url.Values{"name": {"acme"}, "domain": {"acme"}, "client_id": {"id"}, "base_url": {"http://127.0.0.1:1"}, "client_secret": {ugliest("connectors[].client_secret", false)}}.Encode()
+	case "POST /api/v1/check", "POST /api/v1/connectors", "PUT /api/v1/connectors/{name}":
 		return "application/json", fmt.Sprintf(`{"name":"acme","domain":"acme","client_id":"id","base_url":"http://127.0.0.1:1","client_secret":%q}`, marker("connectors[].client_secret"))
 	}
 	return "", ""

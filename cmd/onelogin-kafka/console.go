@@ -13,6 +13,7 @@ import (
 	"onelogin-kafka/internal/console"
 	"onelogin-kafka/internal/fleet"
 	"onelogin-kafka/internal/service"
+	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
 )
 
@@ -74,20 +75,22 @@ func checkConnector(ctx context.Context, svc *service.Service, name string) (con
 
 // checkDraft tests what was typed into the console.
 func checkDraft(ctx context.Context, svc *service.Service, d console.Draft) (console.Check, []console.FieldProblem) {
-	cc := config.DefaultConnector()
-	cc.Name, cc.Type, cc.Domain, cc.ClientID, cc.BaseURL = d.Name, d.Type, d.Domain, d.ClientID, d.BaseURL
-	if d.ClientSecret != "" {
-		cc.ClientSecret = config.NewSecret(d.ClientSecret)
+	secret := d.ClientSecret
+	if secret == "" {
+		secret = "of-the-one-there-is" // there may be one: all else is judged
 	}
-	var wrong []console.FieldProblem
-	for _, p := range cc.Typed() {
-		if p.Path == "client_secret" && d.ClientSecret == "" {
-			continue // there may be one already
+	cc, problems := config.Recorded(schemas.Connector{
+		Name: d.Name, Type: d.Type, Domain: d.Domain, ClientID: d.ClientID, BaseURL: d.BaseURL, Settings: d.Settings,
+	}, "the form", func() (string, error) { return secret, nil })
+	if len(problems) > 0 {
+		var wrong []console.FieldProblem
+		for _, p := range problems {
+			wrong = append(wrong, console.FieldProblem{Field: p.Path, Detail: p.Message})
 		}
-		wrong = append(wrong, console.FieldProblem{Field: p.Path, Detail: p.Message})
-	}
-	if len(wrong) > 0 {
 		return console.Check{}, wrong
+	}
+	if d.ClientSecret == "" {
+		cc.ClientSecret = config.Secret{}
 	}
 	began := time.Now()
 	err := svc.CheckDraft(ctx, cc)

@@ -181,7 +181,7 @@ func (d *demo) serve(ctx context.Context, began time.Time, l net.Listener) error
 func (d *demo) greet(l net.Listener, in *instance) {
 	fmt.Fprintf(d.out, "OneLogin   http://%s, simulated, %d tenants\n", l.Addr(), demoTenants)
 	fmt.Fprintf(d.out, "Kafka      %s, embedded, in %s\n", d.config.Kafka.Brokers[0], d.dir)
-	fmt.Fprintf(d.out, "console    http://%s/metrics\n", in.web.Addr())
+	fmt.Fprintf(d.out, "console    %s/\n", in.web.URL())
 	fmt.Fprintf(d.out, "topic      %s; also: onelogin-kafka tail --config %s\n\n", d.config.Topics.Events.Name, filepath.Join(d.dir, "onelogin-kafka.yaml"))
 }
 

@@ -34,13 +34,22 @@ type Draft struct {
 	// ClientSecret may be empty where there is one already for the same account.
 	ClientSecret string `json:"client_secret"`
 	BaseURL      string `json:"base_url"`
+	Paused       bool   `json:"paused"`
+	// Settings are all other fields, as in a connector's file.
+	Settings map[string]json.RawMessage `json:"settings,omitempty"`
+	// Held stands for a secret that was typed into a form before.
+	Held string `json:"held"`
 }
 
 // checkTimeout leaves time to answer within the server's own.
 const checkTimeout = 25 * time.Second
 
+func checkContext(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), checkTimeout)
+}
+
 func (o *Options) check(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	ctx, cancel := checkContext(r)
 	defer cancel()
 	result, ok := o.Check(ctx, r.PathValue("name"))
 	if !ok {
@@ -55,8 +64,11 @@ func (o *Options) checkDraft(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &d) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	ctx, cancel := checkContext(r)
 	defer cancel()
+	if d.ClientSecret == "" {
+		d.ClientSecret = o.held.of(d.Held, d)
+	}
 	result, wrong := o.CheckDraft(ctx, d)
 	if len(wrong) > 0 {
 		refuse(w, http.StatusUnprocessableEntity, "What was sent is no connector.", wrong...)

@@ -44,6 +44,10 @@ type Options struct {
 	Board *Board
 	// Trail is who changed what.
 	Trail *Trail
+	// Control changes connectors; nil = it cannot be done here.
+	Control Control
+	// Suggested is what the form for a new connector begins with.
+	Suggested Draft
 	// Shards are those of this instance.
 	Shards func() []Shard
 	// Check tests a connector's connection; false if there is no such
@@ -52,13 +56,15 @@ type Options struct {
 	// CheckDraft tests one that is not saved; it may have problems instead.
 	CheckDraft func(ctx context.Context, d Draft) (Check, []FieldProblem)
 	Log        zerolog.Logger
+
+	held *holds // made by Handler
 }
 
 // route is a path of the console, what answers it, and who may ask.
 type route struct {
 	pattern string
 	needs   role
-	handler http.Handler
+	handler http.HandlerFunc
 }
 
 // Patterns lists what the console answers, as net/http writes patterns:
@@ -73,34 +79,76 @@ func Patterns() []string {
 }
 
 func (o *Options) routes(d *doors) []route {
+	all := []route{
+		{"GET /healthz", nobody, func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") }},
+		{"GET /readyz", nobody, o.ready},
+		{"GET /static/{file}", nobody, static},
+		{"GET /login", nobody, d.signInPage},
+		{"POST /login", nobody, d.signIn},
+		{"POST /logout", nobody, d.signOut},
+		{"GET /metrics", viewer, promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}).ServeHTTP},
+	}
+	return append(append(all, o.apiRoutes()...), o.pageRoutes()...)
+}
+
+func (o *Options) apiRoutes() []route {
 	return []route{
-		{"GET /healthz", nobody, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })},
-		{"GET /readyz", nobody, http.HandlerFunc(o.ready)},
-		{"GET /login", nobody, http.HandlerFunc(d.signInPage)},
-		{"POST /login", nobody, http.HandlerFunc(d.signIn)},
-		{"POST /logout", nobody, http.HandlerFunc(d.signOut)},
-		{"GET /metrics", viewer, promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{})},
-		{"GET /api/v1/openapi.json", viewer, http.HandlerFunc(openAPI)},
-		{"GET /api/v1/stream", viewer, http.HandlerFunc((&streams{opts: o}).serve)},
-		{"GET /api/v1/fleet", viewer, http.HandlerFunc(o.fleet)},
-		{"GET /api/v1/connectors", viewer, http.HandlerFunc(o.connectors)},
-		{"GET /api/v1/connectors/{name}", viewer, http.HandlerFunc(o.connector)},
-		{"POST /api/v1/connectors/{name}/check", admin, http.HandlerFunc(o.check)},
-		{"GET /api/v1/audit", viewer, http.HandlerFunc(o.audit)},
-		{"POST /api/v1/check", admin, http.HandlerFunc(o.checkDraft)},
-		{"GET /api/v1/shards", viewer, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Shards()) })},
+		{"GET /api/v1/openapi.json", viewer, openAPI},
+		{"GET /api/v1/stream", viewer, (&streams{opts: o}).serve},
+		{"GET /api/v1/fleet", viewer, o.fleet},
+		{"GET /api/v1/shards", viewer, func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Shards()) }},
+		{"GET /api/v1/audit", viewer, o.audit},
+		{"GET /api/v1/connectors", viewer, o.connectors},
+		{"POST /api/v1/connectors", admin, o.keeping(o.create)},
+		{"GET /api/v1/connectors/{name}", viewer, o.connector},
+		{"PUT /api/v1/connectors/{name}", admin, o.keeping(o.replace)},
+		{"DELETE /api/v1/connectors/{name}", admin, o.keeping(o.remove)},
+		{"GET /api/v1/connectors/{name}/definition", viewer, o.keeping(o.definition)},
+		{"POST /api/v1/connectors/{name}/pause", admin, o.keeping(o.pause)},
+		{"POST /api/v1/connectors/{name}/check", admin, o.check},
+		{"POST /api/v1/check", admin, o.checkDraft},
+	}
+}
+
+func (o *Options) pageRoutes() []route {
+	return []route{
+		{"GET /{$}", viewer, o.statusPage},
+		{"GET /fleet", viewer, o.fleetPage},
+		{"GET /audit", viewer, o.auditPage},
+		{"GET /new", admin, o.newPage},
+		{"POST /new", admin, o.submit},
+		{"GET /connectors/{name}", viewer, o.connectorPage},
+		{"POST /connectors/{name}/check", admin, o.checkPage},
+		{"GET /connectors/{name}/edit", admin, o.keeping(o.editPage)},
+		{"POST /connectors/{name}/edit", admin, o.keeping(o.submit)},
+		{"POST /connectors/{name}/pause", admin, o.keeping(o.pausePage)},
+		{"GET /connectors/{name}/remove", admin, o.keeping(o.askRemove)},
+		{"POST /connectors/{name}/remove", admin, o.keeping(o.removePage)},
+	}
+}
+
+// keeping answers only where connectors are kept as data.
+func (o *Options) keeping(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if o.Control == nil {
+			refuse(w, http.StatusNotImplemented, "This instance keeps no connectors as data.")
+			return
+		}
+		h(w, r)
 	}
 }
 
 // Handler answers the console's requests.
 func Handler(opts Options) http.Handler {
+	opts.held = &holds{}
 	d := newDoors(&opts)
 	mux := http.NewServeMux()
 	for _, r := range opts.routes(d) {
+		var h http.Handler = r.handler
 		if r.needs != nobody {
-			r.handler = d.need(r.needs, r.handler)
+			h = d.need(r.needs, h)
 		}
-		mux.Handle(r.pattern, r.handler)
+		mux.Handle(r.pattern, h)
 	}
 	// A page of another origin must not make a browser send a POST.
 	origins := http.NewCrossOriginProtection()

@@ -61,6 +61,10 @@ func (d *document) hold(operation string, w *httptest.ResponseRecorder) {
 	}
 	kind, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
 	content, _ := response["content"].(map[string]any)
+	if w.Code == http.StatusNoContent && w.Body.Len() == 0 && content == nil {
+		d.driven[operation] = true
+		return
+	}
 	if content[kind] == nil {
 		d.t.Errorf("%s, status %d: the document does not know %q", operation, w.Code, kind)
 		return
@@ -100,10 +104,27 @@ func TestDocument(t *testing.T) {
 		t.Errorf("the document has %q, the handlers are for %q", got, routed)
 	}
 	o := open()
+	o.Control = newShelf()
 	say(o.Board, schemas.ConnectorStatus{Connector: "globex", State: schemas.StateFailing, Stage: "Authentication", Message: "Credentials error", Advice: "Check client id and secret.", Instance: "two", LagSeconds: -1})
 	h := Handler(o)
 	guarded := Handler(withTokens())
+	const draft = `{"name":"hooli","domain":"hooli","client_id":"id","client_secret":"s","settings":{"start_from":"1h"}}`
 	for _, c := range []struct{ operation, path, body string }{
+		{"GET /api/v1/connectors/{name}/definition", "hooli", ""},
+		{"POST /api/v1/connectors", "", draft},
+		{"POST /api/v1/connectors", "", draft},
+		{"POST /api/v1/connectors", "", `{"name":"No Name","domain":"x y"}`},
+		{"POST /api/v1/connectors", "", "["},
+		{"GET /api/v1/connectors/{name}/definition", "hooli", ""},
+		{"PUT /api/v1/connectors/{name}", "hooli", `{"domain":"hooli","client_id":"id"}`},
+		{"PUT /api/v1/connectors/{name}", "hooli", `{"domain":"hooli2","client_id":"id"}`},
+		{"PUT /api/v1/connectors/{name}", "other", `{"name":"hooli","domain":"hooli","client_id":"id"}`},
+		{"PUT /api/v1/connectors/{name}", "other", `{"domain":"hooli","client_id":"id"}`},
+		{"POST /api/v1/connectors/{name}/pause", "hooli", `{"paused":true}`},
+		{"POST /api/v1/connectors/{name}/pause", "hooli", `{}`},
+		{"POST /api/v1/connectors/{name}/pause", "other", `{"paused":true}`},
+		{"DELETE /api/v1/connectors/{name}", "other", ""},
+		{"DELETE /api/v1/connectors/{name}", "hooli", ""},
 		{"GET /api/v1/openapi.json", "", ""},
 		{"GET /api/v1/connectors", "", ""},
 		{"GET /api/v1/connectors", "?q=acme&state=ACTIVE&sort=-lag&page=7&per_page=3", ""},
@@ -129,7 +150,10 @@ func TestDocument(t *testing.T) {
 		if strings.Contains(pattern, "{name}") {
 			path = strings.ReplaceAll(pattern, "{name}", c.path)
 		}
-		d.hold(c.operation, ask(h, method, path, c.body, "Content-Type: application/json"))
+		d.hold(c.operation, ask(h, method, path, c.body, "Content-Type: application/json", "If-Match: "+o.Control.(*shelf).etag("hooli")))
+		d.hold(c.operation, ask(h, method, path, c.body))
+		d.hold(c.operation, ask(h, method, path, c.body, "Content-Type: application/json", `If-Match: "77"`))
+		d.hold(c.operation, ask(h, method, path, c.body, "Content-Type: application/json", "If-Match: *"))
 		d.hold(c.operation, ask(guarded, method, path, c.body, "Content-Type: application/json"))
 		d.hold(c.operation, ask(h, method, path, c.body, "Host: evil.example"))
 		if method != http.MethodGet {

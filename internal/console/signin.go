@@ -1,7 +1,6 @@
 package console
 
 import (
-	"html/template"
 	"math"
 	"net/http"
 	"net/url"
@@ -41,7 +40,8 @@ func local(next string) string {
 }
 
 type signInPage struct {
-	Next, Trouble string
+	frame
+	Next, Wrong string
 }
 
 func (d *doors) signInPage(w http.ResponseWriter, r *http.Request) {
@@ -53,9 +53,8 @@ func (d *doors) signInPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *doors) showSignIn(w http.ResponseWriter, status int, p signInPage) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_ = signInTemplate.Execute(w, p) // fails only when the caller has gone
+	p.frame = frame{Title: "Sign in"}
+	d.opts.show(w, status, signInTemplate, p)
 }
 
 // signIn takes the token from the body only: what is in a URL is in histories
@@ -69,14 +68,14 @@ func (d *doors) signIn(w http.ResponseWriter, r *http.Request) {
 	if wait := d.attempts.wait(r.RemoteAddr); wait > 0 {
 		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
 		w.Header().Set("Retry-After", seconds)
-		d.showSignIn(w, http.StatusTooManyRequests, signInPage{Next: next, Trouble: "Too many wrong tokens. Try again in " + seconds + " seconds."})
+		d.showSignIn(w, http.StatusTooManyRequests, signInPage{Next: next, Wrong: "Too many wrong tokens. Try again in " + seconds + " seconds."})
 		return
 	}
 	got, sum := d.role(strings.TrimSpace(r.PostForm.Get("token")))
 	if d.opts.Token != nil && got == nobody {
 		d.attempts.failed(r.RemoteAddr)
 		d.opts.Log.Warn().Str("remote", r.RemoteAddr).Msg("somebody tried to sign in to the console with a wrong token")
-		d.showSignIn(w, http.StatusUnauthorized, signInPage{Next: next, Trouble: "This is not the token of http.token_file or http.viewer_token_file."})
+		d.showSignIn(w, http.StatusUnauthorized, signInPage{Next: next, Wrong: "This is not the token of http.token_file or http.viewer_token_file."})
 		return
 	}
 	if got != nobody {
@@ -92,20 +91,3 @@ func (d *doors) signOut(w http.ResponseWriter, r *http.Request) {
 	d.setCookie(w, "", 0)
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
-
-var signInTemplate = template.Must(template.New("login").Parse(`<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Sign in · onelogin-kafka</title></head>
-<body>
-<main>
-<h1>Sign in</h1>
-{{with .Trouble}}<p role="alert">{{.}}</p>{{end}}
-<form method="post" action="/login">
-<input type="hidden" name="next" value="{{.Next}}">
-<label>Token <input type="password" name="token" autocomplete="current-password" required autofocus></label>
-<button>Sign in</button>
-</form>
-</main>
-</body>
-</html>
-`))

@@ -1,0 +1,180 @@
+// What pages do beyond what they do without it: live update, the age of times,
+// and Test Connection in place. It writes text and attributes, never HTML.
+"use strict";
+(() => {
+  const ago = (seconds) => {
+    const s = Math.max(seconds, 0);
+    if (s < 1) return "now";
+    if (s < 60) return Math.floor(s) + "s ago";
+    if (s < 3600) return Math.floor(s / 60) + "m ago";
+    if (s < 86400) return Math.floor(s / 3600) + "h ago";
+    return Math.floor(s / 86400) + "d ago";
+  };
+
+  // Times are shown by this machine's clock: what it is ahead by is not known.
+  const tick = () => {
+    for (const t of document.querySelectorAll("time")) {
+      t.textContent = ago((Date.now() - Date.parse(t.dateTime)) / 1000);
+      t.title = t.dateTime;
+    }
+  };
+  setInterval(tick, 1000);
+
+  const showTime = (place, stamp) => {
+    let t = place.querySelector("time");
+    if (!stamp) {
+      if (t) place.replaceChildren("–");
+      return;
+    }
+    if (!t) {
+      t = document.createElement("time");
+      place.replaceChildren(t);
+    }
+    t.dateTime = stamp;
+    t.title = stamp;
+    t.textContent = ago((Date.now() - Date.parse(stamp)) / 1000);
+  };
+
+  const lag = (seconds) => {
+    if (seconds === undefined) return "–";
+    return seconds < 10 ? seconds.toFixed(1) + " s" : ago(seconds).replace(" ago", "");
+  };
+
+  const ratePath = (rate) => {
+    const most = Math.max(1, ...rate);
+    const width = Math.floor(120 / rate.length);
+    const high = rate.map((n) => Math.floor(22 * n / most));
+    return "M0 24" + high.map((h, i) => (h === high[i + 1] ? "" : "V" + (24 - h) + "H" + (i + 1) * width)).join("") + "V24Z";
+  };
+
+  const show = (row, c) => {
+    const each = (field, write) => {
+      for (const place of row.querySelectorAll('[data-f="' + field + '"]')) write(place);
+    };
+    const text = (field, value) => each(field, (p) => { if (p.textContent !== value) p.textContent = value; });
+    each("state", (p) => { p.dataset.state = c.state; });
+    text("state", c.state);
+    text("why", (c.stage ? c.stage + " Stage: " : "") + c.message + (c.advice ? " → " + c.advice : ""));
+    for (const field of ["since", "last_event_at", "last_poll_at", "complete_through", "verified_through", "updated_at"]) {
+      each(field, (p) => showTime(p, c[field]));
+    }
+    text("lag_seconds", lag(c.lag_seconds));
+    text("instance", c.instance);
+    text("events", String(c.events));
+    text("budget", c.rate_limit ? Math.floor(100 * c.rate_limit.remaining / c.rate_limit.limit) + " %" : "–");
+    each("rate", (p) => p.setAttribute("d", ratePath(c.events_per_minute)));
+  };
+
+  const rows = new Map();
+  for (const row of document.querySelectorAll("[data-connector]")) {
+    const name = row.dataset.connector;
+    rows.set(name, [...(rows.get(name) || []), row]);
+  }
+
+  const away = document.getElementById("away");
+  let source = null;
+  let silent = 0;
+  // A stream says something every five seconds; one that does not is dead, though
+  // its connection may not know it.
+  const heard = () => {
+    clearTimeout(silent);
+    away.hidden = true;
+    silent = setTimeout(() => { away.hidden = false; reopen(); }, 15000);
+  };
+  const close = () => {
+    clearTimeout(silent);
+    if (source) source.close();
+    source = null;
+  };
+  const reopen = () => { close(); open(); };
+  const open = () => {
+    const query = [...rows.keys()].map((name) => "connector=" + encodeURIComponent(name)).join("&");
+    source = new EventSource("/api/v1/stream?" + query);
+    const on = (event, then) => source.addEventListener(event, (e) => { heard(); then(JSON.parse(e.data)); });
+    on("connector", (c) => { for (const row of rows.get(c.connector) || []) show(row, c); });
+    on("removed", (c) => { for (const row of rows.get(c.connector) || []) if (row.tagName === "TR") row.remove(); });
+    on("counts", (e) => {
+      let all = 0;
+      for (const n of Object.values(e.counts)) all += n;
+      for (const b of document.querySelectorAll("b[data-count]")) b.textContent = b.dataset.count ? e.counts[b.dataset.count] || 0 : all;
+    });
+    source.onerror = () => {
+      away.hidden = false;
+      if (source && source.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) reopen(); }, 5000);
+    };
+  };
+  if (rows.size > 0) {
+    // A browser opens six connections to a host: a page that nobody sees has none.
+    document.addEventListener("visibilitychange", () => { if (document.hidden) close(); else open(); });
+    if (!document.hidden) open();
+  }
+
+  // A form is sent once, and says so.
+  for (const form of document.querySelectorAll("main form[method=post]")) {
+    form.addEventListener("submit", (e) => {
+      const button = e.submitter;
+      if (!button || !button.dataset.busy || e.defaultPrevented) return;
+      button.textContent = button.dataset.busy;
+      setTimeout(() => { button.disabled = true; });
+    });
+  }
+
+  // Test Connection is answered in place, so that what was typed stays.
+  const form = document.getElementById("form");
+  const test = document.getElementById("test");
+  const result = document.getElementById("result");
+  if (!form) return;
+
+  const say = (good, lines) => {
+    result.hidden = false;
+    result.className = "note " + (good ? "good" : "bad");
+    result.replaceChildren(...lines.filter(Boolean).map((line, i) => {
+      const p = document.createElement("p");
+      const inner = i === 0 ? document.createElement("b") : p;
+      inner.textContent = line;
+      if (inner !== p) p.append(inner);
+      return p;
+    }));
+  };
+
+  const mark = (errors) => {
+    for (const input of form.querySelectorAll("input")) {
+      const wrong = document.getElementById(input.name + "-wrong");
+      if (!wrong) continue;
+      const e = errors.find((x) => x.field === input.name || input.name.startsWith(x.field + "."));
+      wrong.textContent = e ? e.detail : "";
+      if (e) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    }
+  };
+
+  test.addEventListener("click", async (e) => {
+    e.preventDefault();
+    const v = (name) => form.elements[name].value.trim();
+    const label = test.textContent;
+    test.textContent = test.dataset.busy;
+    test.disabled = true;
+    try {
+      const res = await fetch("/api/v1/check", {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify({ name: v("name"), type: v("type"), domain: v("domain"), client_id: v("client_id"), client_secret: v("client_secret"), base_url: v("base_url"), held: v("held") }),
+      });
+      const body = await res.json();
+      mark(body.errors || []);
+      if (!res.ok) {
+        say(false, [body.detail, ...(body.errors || []).map((x) => x.field + " " + x.detail)]);
+      } else if (body.ok) {
+        say(true, [body.message + " (" + body.took_seconds.toFixed(1) + " s)"]);
+      } else {
+        say(false, ["⚠ " + body.stage + " Stage: " + body.message, body.advice, body.cause]);
+      }
+    } catch {
+      say(false, ["This instance does not answer. Try again, or ask another one."]);
+    } finally {
+      test.textContent = label;
+      test.disabled = false;
+      test.focus();
+    }
+  });
+})();
