@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/schemas"
 )
@@ -96,4 +98,46 @@ func TestALostTopicThatIsUnfit(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.unfit(t, name, "cleanup.policy=compact")
+}
+
+// A partition that was made anew and lacks nothing of what we know ends long
+// before what we have read. What is written to it after that is read all the same.
+func TestWhatFollowsACutOffIsRead(t *testing.T) {
+	broker, topics := fakeBroker(t), testTopics(t, 1, 1)
+	cluster, part := open(t, broker.ListenAddrs()...), partition{topics.Specs[schemas.Offsets].Name, 0}
+	d := &deed{topic: part.topic, group: named(t, "group"), partitions: 1}
+	write := func(position string) {
+		values := map[string][]byte{"acme": []byte(position)}
+		for _, r := range d.batch(time.Unix(1, 0)).Records {
+			values[string(r.Key)] = r.Value
+		}
+		writeAs(t, cluster, named(t, "another"), part, values)
+	}
+	known := positions{cluster: cluster, part: part}
+	read := func(want string) {
+		t.Helper()
+		if _, err := known.read(patient(t)); err != nil {
+			t.Fatal(err)
+		}
+		if debts := known.debts(d); len(debts) > 0 {
+			t.Errorf("%d batches to write again, want none", len(debts))
+		}
+		if diff := cmp.Diff(want, string(known.records["acme"]["acme"])); diff != "" {
+			t.Errorf("position (-want +got):\n%s", diff)
+		}
+	}
+	createTopic(t, broker.ListenAddrs(), part.topic, 1, nil)
+	for range 10 {
+		write("first")
+	}
+	read("first")
+	if _, err := admin(t, broker.ListenAddrs()).DeleteTopics(patient(t), part.topic); err != nil {
+		t.Fatal(err)
+	}
+	createTopic(t, broker.ListenAddrs(), part.topic, 1, nil)
+	write("first")
+	known.lost = true
+	read("first")
+	write("second")
+	read("second")
 }

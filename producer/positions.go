@@ -76,7 +76,7 @@ func (p *positions) read(ctx context.Context) (end int64, err error) {
 		return 0, err
 	case p.lost:
 		p.compare(found)
-		return end, nil
+		clear(found)
 	case p.records == nil:
 		p.records = map[string]map[string][]byte{}
 	}
