@@ -42,7 +42,7 @@ func (l *letters) picked(ctx context.Context, names []string, do func(cfg *confi
 	if err != nil {
 		return err
 	}
-	return byHand(cfg, func(h *producer.Hand) error {
+	return operating(ctx, cfg, func(h *producer.Hand) error {
 		b := &deadletter.Box{Hand: h, By: who()}
 		if l.reason != nil {
 			b.Reason = *l.reason
@@ -228,13 +228,7 @@ func replay(cmd *cobra.Command, cfg *config.Config, b *deadletter.Box, list []*d
 	}
 	out, failed := cmd.OutOrStdout(), false
 	for _, name := range slices.Sorted(maps.Keys(of)) {
-		i := slices.IndexFunc(cfg.Connectors, func(c config.Connector) bool { return c.Name == name })
-		if i < 0 {
-			failed = true
-			fmt.Fprintf(cmd.ErrOrStderr(), "onelogin-kafka: %s: is not in the configuration, so its domain is not known; its dead letters stay\n", clean(name))
-			continue
-		}
-		account := deadletter.Account{Connector: name, Domain: cfg.Connectors[i].Domain, Key: cfg.Key, Compact: cfg.Value == config.ValueCompact}
+		account := deadletter.Account{Connector: name, Key: cfg.Key, Compact: cfg.Value == config.ValueCompact}
 		outcomes, err := b.Replay(cmd.Context(), account, of[name])
 		for _, o := range outcomes {
 			text := "published"

@@ -40,6 +40,17 @@ func byHand(cfg *config.Config, do func(*producer.Hand) error) error {
 	return err
 }
 
+// operating is byHand for what concerns connectors: those of the control log are
+// known, too.
+func operating(ctx context.Context, cfg *config.Config, do func(*producer.Hand) error) error {
+	return byHand(cfg, func(h *producer.Hand) error {
+		if err := withLogged(ctx, cfg, h.Cluster); err != nil {
+			return err
+		}
+		return do(h)
+	})
+}
+
 func newTakeOver() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "take-over",

@@ -241,7 +241,7 @@ func newOffsetsSet() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return byHand(cfg, func(h *producer.Hand) error {
+		return operating(cmd.Context(), cfg, func(h *producer.Hand) error {
 			if !expected.IsZero() {
 				p, err := readPositions(cmd.Context(), cfg, h, names)
 				if err != nil {
@@ -292,15 +292,17 @@ func newOffsetsReset() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		targets := map[string]position.Target{}
-		for _, name := range names {
-			start := config.DefaultConnector().StartFrom
-			if i := slices.IndexFunc(cfg.Connectors, func(c config.Connector) bool { return c.Name == name }); i >= 0 {
-				start = cfg.Connectors[i].StartFrom
+		return operating(cmd.Context(), cfg, func(h *producer.Hand) error {
+			targets := map[string]position.Target{}
+			for _, name := range names {
+				start := config.DefaultConnector().StartFrom
+				if i := slices.IndexFunc(cfg.Connectors, func(c config.Connector) bool { return c.Name == name }); i >= 0 {
+					start = cfg.Connectors[i].StartFrom
+				}
+				targets[name] = position.Target{Reset: true, StartFrom: start.Time(time.Now()).UTC().Round(0)}
 			}
-			targets[name] = position.Target{Reset: true, StartFrom: start.Time(time.Now()).UTC().Round(0)}
-		}
-		return byHand(cfg, func(h *producer.Hand) error { return m.run(cmd.Context(), cfg, h, targets) })
+			return m.run(cmd.Context(), cfg, h, targets)
+		})
 	}
 	return cmd
 }
@@ -335,12 +337,14 @@ func newOffsetsImport() *cobra.Command {
 		if err != nil {
 			return usage(fmt.Errorf("reading what to import: %w", err))
 		}
-		for name := range targets {
-			if !configured(cfg, name) {
-				return usage(fmt.Errorf("connector %s is not in the configuration: nobody would poll it", name))
+		return operating(cmd.Context(), cfg, func(h *producer.Hand) error {
+			for name := range targets {
+				if !configured(cfg, name) {
+					return usage(fmt.Errorf("connector %s is not in the configuration: nobody would poll it", name))
+				}
 			}
-		}
-		return byHand(cfg, func(h *producer.Hand) error { return m.run(cmd.Context(), cfg, h, targets) })
+			return m.run(cmd.Context(), cfg, h, targets)
+		})
 	}
 	return cmd
 }

@@ -75,7 +75,7 @@ func showing(cmd *cobra.Command, jsonHelp string, print func(out io.Writer, p *p
 		if err != nil {
 			return err
 		}
-		return byHand(cfg, func(h *producer.Hand) error {
+		return operating(cmd.Context(), cfg, func(h *producer.Hand) error {
 			p, err := readPositions(cmd.Context(), cfg, h, names)
 			if err != nil {
 				return err

@@ -46,6 +46,9 @@ func newStatus() *cobra.Command {
 		}
 		p := &statusPrinter{out: cmd.OutOrStdout(), json: *asJSON, all: *all || len(names) > 0}
 		return withCluster(cfg, func(cluster *wire.Cluster) error {
+			if err := withLogged(cmd.Context(), cfg, cluster); err != nil {
+				return err
+			}
 			s := &statuses{topic: fleet.Topic{Cluster: cluster, Name: cfg.Topics.Status.Name}, view: fleet.NewView(configuredNames(cfg)...), names: names}
 			if *watch {
 				return s.watch(cmd.Context(), p)

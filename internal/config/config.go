@@ -350,7 +350,8 @@ func (s StartFrom) String() string {
 // MarshalText implements encoding.TextMarshaler with String.
 func (s StartFrom) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-func parseStartFrom(text string) (StartFrom, error) {
+// ParseStartFrom reads what String writes: now, a duration back, or a time.
+func ParseStartFrom(text string) (StartFrom, error) {
 	if text == "now" {
 		return StartFrom{}, nil
 	}

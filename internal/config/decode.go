@@ -352,7 +352,7 @@ func (d *decoder) scalar(node *yaml.Node, at place, v reflect.Value) {
 		}
 		*target = k
 	case *StartFrom:
-		s, err := parseStartFrom(text)
+		s, err := ParseStartFrom(text)
 		if err != nil {
 			at.problem("%s %v", at.quote(""), err)
 			return

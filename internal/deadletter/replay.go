@@ -20,7 +20,6 @@ const lateAfter = 2 * time.Second
 // Account is how a connector's events are written.
 type Account struct {
 	Connector string
-	Domain    string
 	Key       schemas.KeyStrategy
 	Compact   bool
 }
@@ -125,7 +124,7 @@ func (r *replay) decide(ctx context.Context, known map[string][]byte) ([]schemas
 	for minute, ids := range st.Minutes {
 		after.Minutes[minute] = ids
 	}
-	enc := schemas.Encoder{Tenant: r.account.Connector, Domain: r.account.Domain, Key: r.account.Key, Compact: r.account.Compact, Types: schemas.NewTypes()}
+	enc := schemas.Encoder{Tenant: r.account.Connector, Domain: st.Offset.Domain, Key: r.account.Key, Compact: r.account.Compact, Types: schemas.NewTypes()}
 	here := map[int64]bool{} // one event may have come as several letters
 	var records []schemas.Record
 	for i := range r.outcomes {
