@@ -79,8 +79,8 @@ func (g *gatherer) loop(ctx context.Context, done <-chan struct{}) error {
 		select {
 		case o := <-g.session.offers:
 			g.enqueue(o)
-		case r := <-g.session.notes:
-			g.note(r)
+		case n := <-g.session.notes:
+			g.note(n)
 		case req := <-g.session.states:
 			req.reply <- maps.Clone(g.known.records[req.connector])
 		case reply := <-g.session.names:
@@ -172,11 +172,14 @@ func (g *gatherer) enqueue(o *offer) {
 	g.bytes += int(o.size)
 }
 
-func (g *gatherer) note(r schemas.Record) {
-	if len(g.notes) == 0 {
+func (g *gatherer) note(n note) {
+	switch {
+	case n.soon:
+		g.noted = time.Now().Add(-noteDelay)
+	case len(g.notes) == 0:
 		g.noted = time.Now()
 	}
-	g.notes[string(r.Key)] = r
+	g.notes[string(n.record.Key)] = n.record
 }
 
 // due tells whether there is something to write, and how long to wait before it

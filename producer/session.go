@@ -33,7 +33,7 @@ type Session struct {
 	// relearn asks for the limits again, now and then.
 	relearn func(context.Context)
 	offers  chan *offer
-	notes   chan schemas.Record
+	notes   chan note
 	states  chan stateRequest
 	names   chan chan []string
 	bytes   *semaphore.Weighted
@@ -48,6 +48,12 @@ type offer struct {
 	own   *semaphore.Weighted // nil for what the shard itself has to write
 }
 
+// note is a record of the status topic; soon = it is not to wait.
+type note struct {
+	record schemas.Record
+	soon   bool
+}
+
 type stateRequest struct {
 	connector string
 	reply     chan map[string][]byte
@@ -58,7 +64,7 @@ func newSession(ctx context.Context, shard int32, codec compress.Compression, li
 		Shard:      shard,
 		limit:      limit,
 		offers:     make(chan *offer),
-		notes:      make(chan schemas.Record),
+		notes:      make(chan note),
 		states:     make(chan stateRequest),
 		names:      make(chan chan []string),
 		ctx:        ctx,
@@ -156,8 +162,18 @@ func (s *Session) fits(r *schemas.Record) error {
 // or with one of its own after a while. Of several with one key the last
 // counts.
 func (s *Session) Note(ctx context.Context, r schemas.Record) error {
+	return s.note(ctx, note{record: r})
+}
+
+// NoteSoon is Note in a transaction that does not wait: a shard with nothing to
+// write does not notice otherwise that somebody else has written to it.
+func (s *Session) NoteSoon(ctx context.Context, r schemas.Record) error {
+	return s.note(ctx, note{record: r, soon: true})
+}
+
+func (s *Session) note(ctx context.Context, n note) error {
 	select {
-	case s.notes <- r:
+	case s.notes <- n:
 		return nil
 	case <-s.ctx.Done():
 		return source.ErrVoid

@@ -130,32 +130,41 @@ func (r *Registry) anew() {
 
 // apply takes a record over.
 func (r *Registry) apply(offset int64, rec *schemas.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.next, r.last = offset+1, offset
 	key, err := schemas.ParseControlKey(rec.Key)
 	if err != nil {
 		r.opts.Log.Warn().Err(err).Int64("offset", offset).Str("topic", r.Topic()).Msg("a record of the control log is none of ours")
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.next, r.last = offset+1, offset
+		r.tell()
 		return nil
 	}
 	e := Entry{Key: key, Value: bytes.Clone(rec.Value), Offset: offset, At: rec.Time}
-	switch key.Kind {
+	for _, do := range r.take(e) {
+		do(e) // who is told may ask us
+	}
+	return nil
+}
+
+// take notes what a record says, and returns whom to tell.
+func (r *Registry) take(e Entry) []func(Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next, r.last = e.Offset+1, e.Offset
+	switch e.Key.Kind {
 	case schemas.ControlConnector:
 		r.connector(e)
 	case schemas.ControlSealing:
 		r.sealing(e)
 	case schemas.ControlJob, schemas.ControlBell:
 		if e.Value == nil {
-			delete(r.rest, key.String())
+			delete(r.rest, e.Key.String())
 		} else {
-			r.rest[key.String()] = e
+			r.rest[e.Key.String()] = e
 		}
 	}
-	for _, do := range r.watchers {
-		do(e)
-	}
 	r.tell()
-	return nil
+	return r.watchers
 }
 
 // connector takes a connector's record over. The caller holds the lock.

@@ -20,6 +20,7 @@ type connector struct {
 	poller *source.Poller
 	aside  string        // why it is set aside; empty if it is not
 	kick   chan struct{} // its status has changed
+	rung   chan struct{} // somebody wrote to its shard
 	id     atomic.Int64  // of the account, once a token has told it
 	rest   rest
 
@@ -69,9 +70,12 @@ func (c *connector) changed() {
 type Changes struct{ Added, Changed, Removed int }
 
 // Apply makes the connectors of cfg the configured ones, those that are set
-// aside included. Those that are the same as before are not touched: they keep
-// token, connection, interval and session.
-func (s *Service) Apply(cfg *config.Config) Changes {
+// aside included, beside those of the control log. Those that are the same as
+// before are not touched: they keep token, connection, interval and session.
+func (s *Service) Apply(cfg *config.Config) Changes { return s.takeOver(cfg) }
+
+// apply makes exactly the connectors of cfg the configured ones.
+func (s *Service) apply(cfg *config.Config) Changes {
 	s.mu.Lock()
 	next, aside := s.connectorsOf(cfg)
 	news, over := aside.without(s.aside), s.aside.without(aside)
@@ -163,14 +167,14 @@ func (s *Service) build(cc config.Connector) (*connector, error) {
 
 // assemble makes a connector of a client.
 func (s *Service) assemble(cc config.Connector, client client) *connector {
-	c := &connector{config: cc, client: client, kick: make(chan struct{}, 1)}
+	c := &connector{config: cc, client: client, kick: make(chan struct{}, 1), rung: make(chan struct{}, 1)}
 	c.poller = &source.Poller{
 		Connector: cc.Name,
 		Settings: source.Settings{
 			StartFrom: source.StartFrom{Ago: cc.StartFrom.Ago, At: cc.StartFrom.At},
 			PollMin:   cc.Poll.Min, PollMax: cc.Poll.Max,
 			SweepEvery: cc.Sweep.Every, SweepWindow: cc.Sweep.Window,
-			PageSize: cc.PageSize, Domain: cc.Domain,
+			PageSize: cc.PageSize, Domain: cc.Domain, SecretGeneration: cc.SecretGeneration,
 		},
 		Client:    &accountClient{s, c},
 		Encoder:   &schemas.Encoder{Tenant: cc.Name, Domain: cc.Domain, Key: s.settings.key, Compact: s.settings.compact, Types: s.types},

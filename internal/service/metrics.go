@@ -14,6 +14,7 @@ type collector struct {
 	s *Service
 
 	owned, since, configured, unconfigured, aside, kept, config, reloaded, reloadedAt, build *prometheus.Desc
+	shadowed, sealed                                                                         *prometheus.Desc
 	edgeRate, edgeWaiting, edgeRefused                                                       *prometheus.Desc
 }
 
@@ -33,6 +34,8 @@ func newCollector(s *Service) *collector {
 		reloaded:     desc("onelogin_config_last_reload_successful", "1 if the configuration last read is in use, but for what is set aside; 0 if it was refused."),
 		build:        desc("onelogin_build_info", "1; the labels are the version and the commit that this instance was built from, and Go's version.", "version", "commit", "goversion"),
 		reloadedAt:   desc("onelogin_config_last_reload_success_timestamp_seconds", "When a configuration was last taken into use."),
+		shadowed:     desc("onelogin_connectors_shadowed", "Connectors of the control log that are not used, as a file has one of their name.", "connector"),
+		sealed:       desc("onelogin_sealed_secrets", "Connectors of the control log by the key that their client secret is sealed for, and whether this instance has it.", "key_id", "held"),
 		edgeRate:     desc("onelogin_edge_calls_per_second", "The pace of all calls of this instance to one edge that refused some; 0 = as many as come.", "edge"),
 		edgeWaiting:  desc("onelogin_edge_calls_waiting", "Calls that wait for their turn at an edge that refused some.", "edge"),
 		edgeRefused:  desc("onelogin_edge_refused_total", "Calls that an edge refused because too many came from this address.", "edge"),
@@ -41,7 +44,7 @@ func newCollector(s *Service) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.aside, c.kept, c.config, c.reloaded, c.reloadedAt, c.build, c.edgeRate, c.edgeWaiting, c.edgeRefused} {
+	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.aside, c.kept, c.config, c.reloaded, c.reloadedAt, c.build, c.shadowed, c.sealed, c.edgeRate, c.edgeWaiting, c.edgeRefused} {
 		ch <- d
 	}
 }
@@ -72,6 +75,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(c.reloaded, successful)
 	gauge(c.reloadedAt, float64(at.UnixMilli())/1e3)
+	for _, name := range c.s.Shadowed() {
+		gauge(c.shadowed, 1, name)
+	}
+	ring := c.s.control.Ring()
+	for id, n := range c.s.control.keysInUse() {
+		gauge(c.sealed, float64(n), id, strconv.FormatBool(ring.Has(id)))
+	}
 	for _, e := range c.s.edges.States() {
 		gauge(c.edgeRate, e.Rate, e.Edge)
 		gauge(c.edgeWaiting, float64(e.Waiting), e.Edge)

@@ -274,7 +274,7 @@ func changed(a, b *config.Config) []string {
 	va, vb := reflect.ValueOf(*a), reflect.ValueOf(*b)
 	for i := range va.NumField() {
 		switch name := va.Type().Field(i).Tag.Get("yaml"); name {
-		case "-", "connectors", "connectors_dir":
+		case "-", "connectors", "connectors_dir", "secrets":
 		default:
 			if !reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
 				names = append(names, name)

@@ -32,11 +32,21 @@ type running struct {
 func (s *Service) serve(ctx context.Context, session *producer.Session) {
 	v := &serving{service: s, session: session, runs: map[string]running{}, removed: map[string]bool{}, told: map[string]bool{}}
 	defer v.end()
-	for {
-		connectors, changed := s.ofShard(session.Shard)
+	bells, silence := s.bellsOf(session.Shard)
+	defer silence()
+	caught, wait := s.caughtUp(ctx)
+	defer wait()
+	for current := false; ; {
+		connectors, changed := s.ofShard(session.Shard, current)
 		v.change(ctx, connectors)
-		v.missing(ctx, connectors)
+		if current {
+			v.missing(ctx, connectors)
+		}
 		select {
+		case name := <-bells:
+			v.ring(ctx, name)
+		case <-caught:
+			current, caught = true, nil
 		case <-changed:
 		case <-ctx.Done():
 			return
@@ -108,12 +118,17 @@ func (v *serving) end() {
 }
 
 // ofShard returns the connectors of a shard and a channel that is closed when
-// they may have changed.
-func (s *Service) ofShard(shard int32) (map[string]*connector, <-chan struct{}) {
+// they may have changed. Those of the control log are among them only where what
+// is known of it is current: who takes a shard over must not poll a connector that
+// was removed before.
+func (s *Service) ofShard(shard int32, current bool) (map[string]*connector, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	mine := map[string]*connector{}
 	for name, c := range s.connectors {
+		if c.config.Recorded && !current {
+			continue
+		}
 		if producer.PartitionFor(schemas.OffsetKey(name), s.settings.shards) == shard {
 			mine[name] = c
 		}
@@ -178,6 +193,9 @@ func (s *Service) poll(ctx context.Context, c *connector, session *producer.Sess
 	}
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // the session is over, which is no failure of the connector
+	}
+	if err := replayed(&c.config, state.Offset.SecretGeneration); err != nil {
+		return err
 	}
 	c.rest.failed(nil)
 	s.metrics.SetState(c.config.Name, c.poller.Status().State)

@@ -5,6 +5,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/memory"
+	"onelogin-kafka/internal/registry"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
@@ -44,6 +46,7 @@ type Service struct {
 	opts     Options
 	instance *producer.Instance
 	cluster  *wire.Cluster
+	control  control
 	types    *schemas.Types
 	metrics  *source.Metrics
 	memory   *memory.Budget
@@ -52,6 +55,7 @@ type Service struct {
 
 	mu         sync.Mutex
 	connectors map[string]*connector
+	bells      map[int32]chan<- string // of the shards that are served here
 	aside      asides
 	changed    chan struct{} // closed and replaced when connectors change
 	domains    map[string]*account
@@ -90,6 +94,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 			shards: int32(cfg.Topics.Offsets.Partitions),
 		},
 		connectors: map[string]*connector{},
+		bells:      map[int32]chan<- string{},
 		aside:      asides{},
 		changed:    make(chan struct{}),
 		domains:    map[string]*account{},
@@ -99,6 +104,12 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		drafts:     make(chan struct{}, draftTries),
 		absent:     newAbsentees(),
 	}
+	ring, err := cfg.Secrets.Ring()
+	if err != nil {
+		return nil, err
+	}
+	s.control.Registry = registry.New(registry.Options{Cluster: cluster, Topics: Topics(cfg), Group: cfg.Group, Ring: ring, Log: opts.Log})
+	s.control.Watch(s.rung)
 	s.reload.done(cfg.Sum)
 	if s.http == nil {
 		t := onelogin.NewTransport(onelogin.Limits{Connections: s.forOneLogin(len(cfg.Connectors))})
@@ -181,6 +192,8 @@ func (s *Service) Run(ctx context.Context) error {
 	tctx, cancel := context.WithCancel(ctx)
 	wg.Go(func() { s.learnTypes(tctx) })
 	wg.Go(func() { s.tellAbsent(tctx) })
+	wg.Go(func() { s.control.Follow(tctx) })
+	wg.Go(func() { s.followControl(tctx) })
 	err := s.instance.Run(ctx)
 	cancel()
 	wg.Wait()
@@ -193,8 +206,23 @@ func (s *Service) closeIdle() {
 	}
 }
 
-// Ready returns nil when every shard this instance owns is served.
-func (s *Service) Ready() error { return s.instance.Ready() }
+// errControl tells that it is not known yet which connectors there are.
+var errControl = errors.New("the control log was not read to its end yet")
+
+// Ready returns nil when every shard this instance owns is served, and the
+// control log was read to its end.
+func (s *Service) Ready() error {
+	if err := s.instance.Ready(); err != nil {
+		return err
+	}
+	if !s.control.Whole() {
+		return errControl
+	}
+	return nil
+}
+
+// Registry is the control log, which this instance follows.
+func (s *Service) Registry() *registry.Registry { return s.control.Registry }
 
 // Shards lists the shards this instance owns.
 func (s *Service) Shards() []producer.ShardInfo { return s.instance.Shards() }

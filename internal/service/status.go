@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -24,7 +25,7 @@ const settle = 500 * time.Millisecond
 func (s *Service) report(ctx context.Context, c *connector, session *producer.Session) {
 	wait := settle
 	for {
-		timer := time.NewTimer(wait)
+		timer, note := time.NewTimer(wait), session.Note
 		select {
 		case <-timer.C:
 		case <-c.kick:
@@ -32,6 +33,9 @@ func (s *Service) report(ctx context.Context, c *connector, session *producer.Se
 			if !sleep(ctx, settle) {
 				return
 			}
+		case <-c.rung:
+			timer.Stop()
+			note = session.NoteSoon
 		case <-ctx.Done():
 			timer.Stop()
 			return
@@ -39,7 +43,7 @@ func (s *Service) report(ctx context.Context, c *connector, session *producer.Se
 		st := s.status(c, session.Shard)
 		s.metrics.SetState(c.config.Name, st.State) // the poller does not show that it is silent
 		r := schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(c.config.Name), Value: st.Marshal(), Time: st.UpdatedAt}
-		if session.Note(ctx, r) != nil {
+		if note(ctx, r) != nil {
 			return
 		}
 		wait = statusEvery - rand.N(statusEvery/10)
@@ -64,6 +68,9 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 	if err != nil {
 		st.State, st.Stage, st.Message, st.Since = schemas.StateFailing, "Kafka", err.Error(), since
 		st.Advice = adviceOffsets
+		if api, ok := errors.AsType[*source.APIError](err); ok {
+			st.Stage, st.Message, st.Advice = api.Stage, api.Message, api.Advice
+		}
 	}
 	if err == nil {
 		if since, troubled := s.instance.Trouble(shard); troubled != nil {

@@ -13,6 +13,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -163,12 +165,22 @@ func (r *Ring) Has(id string) bool {
 	return ok
 }
 
-// Len is the number of keys.
-func (r *Ring) Len() int {
+// IDs are the ids of the keys, in order.
+func (r *Ring) IDs() []string {
 	if r == nil {
-		return 0
+		return nil
 	}
-	return len(r.keys)
+	return slices.Sorted(maps.Keys(r.keys))
+}
+
+// Keeping returns the ring with another's key as well, which opens and does not
+// seal.
+func (r *Ring) Keeping(other *Ring, id string) *Ring {
+	kept := NewRing(r.active, slices.Collect(maps.Values(r.keys))...)
+	if other.Has(id) {
+		kept.keys[id] = other.keys[id]
+	}
+	return kept
 }
 
 // Open returns the secret. The error is ErrForm, ErrNoKey or ErrBound.
