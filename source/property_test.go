@@ -17,6 +17,7 @@ import (
 type scenario struct {
 	rnd    *rand.Rand
 	latest time.Duration // how late an event may appear and still be owed
+	lag    int64         // how far a copy of the data may be behind, in nanoseconds
 	mu     sync.Mutex
 	hits   map[string]int
 }
@@ -82,7 +83,11 @@ func (sc *scenario) live(t *testing.T) {
 	if rnd.IntN(4) == 0 {
 		g.poller.SweepWindow = 70 * time.Minute
 	}
-	sc.latest = cmp.Or(g.poller.SweepWindow, set.SweepWindow) - 5*time.Second
+	if rnd.IntN(3) == 0 {
+		sc.lag = 1 + rnd.Int64N(int64(90*time.Second))
+	}
+	// What a copy of the data is behind comes on top of what an event is late.
+	sc.latest = cmp.Or(g.poller.SweepWindow, set.SweepWindow) - 5*time.Second - time.Duration(sc.lag)
 	live := time.Duration(10+rnd.IntN(80)) * time.Minute
 	sc.truth(g, began.Add(-back-time.Hour), began.Add(live))
 	g.topic.truth, g.topic.start, g.topic.latest = g.api.events, began.Add(-back+5*time.Second), sc.latest
@@ -220,14 +225,13 @@ func (sc *scenario) oddities(api *fakeAPI) {
 		api.noUntil = true
 		sc.hit("no until")
 	}
-	if rnd.IntN(3) == 0 {
-		longest := 1 + rnd.Int64N(int64(90*time.Second))
+	if sc.lag > 0 {
 		api.lag = func() time.Duration {
 			if rnd.IntN(3) > 0 {
 				return 0
 			}
 			sc.hit("lagging")
-			return time.Duration(rnd.Int64N(longest))
+			return time.Duration(rnd.Int64N(sc.lag))
 		}
 	}
 	lies := 0.0
