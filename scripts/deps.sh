@@ -1,7 +1,22 @@
 #!/usr/bin/env bash
-# What the tests need besides Go: a C compiler (for -race), Java 17 or newer and Maven (for a real Kafka).
+# What the tests need besides Go: a C compiler (for -race), Java 17 or newer and Maven (for a real Kafka), Chromium and axe-core (for
+# the console's pages; npm fetches axe-core into the user's cache).
 # Installs what is missing with apt-get when run as root; otherwise says what to install and fails.
 set -euo pipefail
+
+axe_version=4.14.1
+axe=${XDG_CACHE_HOME:-$HOME/.cache}/onelogin-kafka/axe-$axe_version.min.js
+
+axe_core() { # fetches axe-core unless it is there
+  [ -s "$axe" ] && return
+  local work
+  work=$(mktemp -d)
+  echo "deps: fetching axe-core $axe_version"
+  (cd "$work" && npm pack --silent "axe-core@$axe_version" >/dev/null && tar -xzf "axe-core-$axe_version.tgz" package/axe.min.js)
+  mkdir -p "$(dirname "$axe")"
+  mv "$work/package/axe.min.js" "$axe"
+  rm -rf "$work"
+}
 
 java_version() { # the major version, 0 when there is none
   command -v java >/dev/null || { echo 0; return; }
@@ -12,6 +27,8 @@ missing() {
   command -v gcc >/dev/null || echo gcc libc6-dev
   [ "$(java_version)" -ge 17 ] || echo default-jre-headless
   command -v mvn >/dev/null || echo maven
+  command -v chromium >/dev/null || echo chromium fonts-dejavu-core
+  [ -s "$axe" ] || command -v npm >/dev/null || echo npm
 }
 
 if ! command -v go >/dev/null; then
@@ -19,7 +36,10 @@ if ! command -v go >/dev/null; then
   exit 1
 fi
 packages=$(missing | tr '\n' ' ')
-[ -n "$packages" ] || exit 0
+if [ -z "$packages" ]; then
+  axe_core
+  exit 0
+fi
 install="apt-get update && apt-get install -y --no-install-recommends $packages"
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
   echo "deps: missing: $packages" >&2
@@ -33,3 +53,4 @@ apt-get update -qq
 apt-get install -qq -y --no-install-recommends $packages >/dev/null
 packages=$(missing | tr '\n' ' ')
 [ -z "$packages" ] || { echo "deps: still missing after the installation: $packages" >&2; exit 1; }
+axe_core
