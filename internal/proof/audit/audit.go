@@ -124,6 +124,7 @@ type positionRecord struct {
 	tombstone bool
 	ids       []int64
 	position  position
+	byHand    bool   // an operator has written it, and says so
 	owner     string // the group that the partition belongs to, if that is what it says
 	problems  []problem
 	unusable  bool
@@ -329,6 +330,9 @@ func (a *Auditor) commitPositions(t *transaction) {
 	t.positions = nil
 }
 
+// changeHeader is on what an operator has written by hand.
+const changeHeader = "change"
+
 // ascends is A2: it compares a position with the one before it in the log.
 func (a *Auditor) ascends(c *connector, r *positionRecord) {
 	p, last := r.position, c.newest
@@ -349,14 +353,16 @@ func (a *Auditor) ascends(c *connector, r *positionRecord) {
 			back(name, fmt.Sprint(was), fmt.Sprint(is))
 		}
 	}
-	times("through-back", last.through, p.through)
 	numbers("last_id-back", last.lastID, p.lastID)
 	numbers("events-back", last.events, p.events)
-	if last.hasComplete {
-		times("complete_through-back", last.complete, p.complete)
-	}
-	if last.hasWindow {
-		times("window_start-back", last.windowStart, p.windowStart)
+	if !r.byHand { // where it is to be is the operator's to say, and nothing else
+		times("through-back", last.through, p.through)
+		if last.hasComplete {
+			times("complete_through-back", last.complete, p.complete)
+		}
+		if last.hasWindow {
+			times("window_start-back", last.windowStart, p.windowStart)
+		}
 	}
 	if p.domain != last.domain {
 		back("domain-change", last.domain, p.domain)
@@ -381,6 +387,9 @@ func (a *Auditor) scan(l *log, e *Entry) {
 
 func (a *Auditor) readPosition(e *Entry) positionRecord {
 	r := positionRecord{offset: e.Offset, tombstone: e.Value == nil}
+	for _, h := range e.Headers {
+		r.byHand = r.byHand || h.Key == changeHeader
+	}
 	flaw := func(rule, name, detail string) {
 		r.problems = append(r.problems, problem{rule, name, fmt.Sprintf("offsets/%d at %d: %s", e.Partition, e.Offset, detail)})
 		r.unusable = true

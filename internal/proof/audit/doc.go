@@ -6,7 +6,7 @@
 //
 //	A0  the history itself is whole: offsets of a partition ascend, it starts at 0
 //	A1  every event of the truth is there exactly once and unaltered, and nothing else
-//	A2  a position never goes back
+//	A2  a position never goes back, unless an operator has moved it, who says so in a header
 //	A3  after each commit the position covers exactly the records before it
 //	A4  key, partition, timestamp and headers of an event follow from its value
 //	A5  minute records are well-formed, in their minute, and leave with the window;

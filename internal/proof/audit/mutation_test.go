@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
@@ -264,6 +265,24 @@ func TestEveryMistakeIsTold(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMovedByHand: a position that says that an operator has moved it may go
+// back, and may nothing else.
+func TestMovedByHand(t *testing.T) {
+	for kind, change := range map[string]func(*testing.T, *plan){
+		"through-back": editPosition("through", later(-10*time.Hour)), "window_start-back": editPosition("window_start", later(-10*time.Hour)),
+		"account-change": editPosition("account_id", plus(1)), "last_id-back": editPosition("last_id", plus(-1000)),
+	} {
+		p := rightPlan("tenant")
+		change(t, p)
+		r := lastPosition(t, p, "acme")
+		r.headers = append(r.headers, kgo.RecordHeader{Key: "change", Value: []byte("by hand")})
+		found := judgePlan(t, p, nil, Rules{}).Has("A2", kind)
+		if want := kind == "account-change" || kind == "last_id-back"; found != want {
+			t.Errorf("%s: found %v, want %v", kind, found, want)
+		}
 	}
 }
 
