@@ -91,7 +91,13 @@ func (b *browser) see(text string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	eventually(b.t, "the page showing "+text, func() bool { return value[bool](b, "document.body.innerText.includes("+string(quoted)+")") })
+	eventually(b.t, "the page showing "+text, func() bool { return value[bool](b, "document.body?.innerText.includes("+string(quoted)+") === true") })
+}
+
+// arrive waits until the browser is at a path.
+func (b *browser) arrive(path string) {
+	b.t.Helper()
+	eventually(b.t, "the browser at "+path, func() bool { return value[string](b, "document.body ? location.pathname : ''") == path })
 }
 
 // look shows a page in one scheme and width, and looks for what is wrong with it.
@@ -155,6 +161,52 @@ func TestConsoleInTheBrowser(t *testing.T) {
 			for _, width := range []int64{360, 1280} {
 				b.look(p.name, scheme, width)
 			}
+		}
+	}
+	b.addTenant(at, demo)
+}
+
+// addTenant walks through the form: a wrong secret is told before anything is
+// saved, a right one turns the connector ACTIVE before the eyes, and it can be
+// broken and mended.
+func (b *browser) addTenant(at string, demo *process) {
+	b.t.Helper()
+	_, after, _ := strings.Cut(demo.out.String(), "its client secret is in ")
+	file, _, _ := strings.Cut(after, "\n")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	secret, name := strings.TrimSpace(string(text)), strings.TrimSuffix(filepath.Base(file), ".secret")
+	b.do("opening the form", chromedp.Navigate(at+"/new"), chromedp.SendKeys("#client_secret", "wrong"), chromedp.Click("#test"))
+	b.see("⚠ Authentication Stage: Credentials error")
+	b.do("correcting it", chromedp.SetValue("#client_secret", secret), chromedp.Click("#test"))
+	b.see("Connection successful")
+	for _, scheme := range []string{"light", "dark"} {
+		b.look("tested", scheme, 1280)
+	}
+	b.do("saving", chromedp.Click("button.main"))
+	b.arrive("/connectors/" + name)
+	b.see("ACTIVE")
+	save := func(secret string) {
+		b.t.Helper()
+		b.do("editing", chromedp.Navigate(at+"/connectors/"+name+"/edit"), chromedp.SetValue("#client_secret", secret), chromedp.Click("button.main"))
+		b.arrive("/connectors/" + name)
+	}
+	save("broken")
+	b.see("FAILING")
+	b.see("Credentials error")
+	b.look("failing", "light", 1280)
+	save(secret)
+	b.see("ACTIVE")
+	b.do("opening the list", chromedp.Navigate(at+"/"))
+	b.see(name)
+	b.do("opening the audit", chromedp.Navigate(at+"/audit"))
+	b.see("connector.")
+	b.look("changes", "dark", 1280)
+	for _, shown := range []string{secret, "broken"} {
+		if value[bool](b, fmt.Sprintf("document.documentElement.outerHTML.includes(%q)", shown)) {
+			b.t.Errorf("the audit shows the secret")
 		}
 	}
 }

@@ -18,8 +18,9 @@ import (
 )
 
 // openConsole opens the console's listener, and connections of its own: what
-// waits for news holds up whoever shares its connection.
-func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, log zerolog.Logger) error {
+// waits for news holds up whoever shares its connection. suggested is what its
+// form begins with.
+func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, suggested console.Draft, log zerolog.Logger) error {
 	cluster, err := service.Cluster(cfg)
 	if err != nil {
 		return err
@@ -29,7 +30,7 @@ func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, log
 	in.trail = console.NewTrail(cluster, cfg.Topics.Audit.Name, log)
 	o := console.Options{
 		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: in.svc.Ready, Log: log,
-		Instance: cfg.Instance, Version: build.Read().Version, Board: in.board, Trail: in.trail,
+		Instance: cfg.Instance, Version: build.Read().Version, Board: in.board, Trail: in.trail, Control: in.svc.Registry(), Suggested: suggested,
 		Shards: func() []console.Shard { return shardsOf(in.svc) },
 		Check:  func(ctx context.Context, name string) (console.Check, bool) { return checkConnector(ctx, in.svc, name) },
 		CheckDraft: func(ctx context.Context, d console.Draft) (console.Check, []console.FieldProblem) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/console"
+	"onelogin-kafka/internal/registry/seal"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
@@ -58,9 +61,10 @@ type demo struct {
 	dir, listen, level string
 	out, errs          io.Writer
 
-	onelogin *demoOneLogin
-	config   *config.Config
-	tail     *demoTail
+	onelogin  *demoOneLogin
+	suggested console.Draft // of the account that has no connector yet
+	config    *config.Config
+	tail      *demoTail
 }
 
 func (d *demo) run(ctx context.Context) error {
@@ -101,13 +105,26 @@ func (d *demo) run(ctx context.Context) error {
 // writeConfig writes the configuration, so that the other commands can be tried
 // on the demo while it runs.
 func (d *demo) writeConfig(base string) (string, error) {
+	if err := d.writeKey(); err != nil {
+		return "", err
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by onelogin-kafka demo at each start.\nkafka: {embedded: broker}\ngroup: demo\ninstance: demo\n")
-	fmt.Fprintf(&b, "topics: {events: {partitions: 6}, offsets: {partitions: 6}}\nhttp: {listen: %q}\nlog: {level: %q}\nconnectors:\n", d.listen, d.level)
-	for _, t := range d.onelogin.sim.Tenants() {
+	fmt.Fprintf(&b, "topics: {events: {partitions: 6}, offsets: {partitions: 6}}\nhttp: {listen: %q}\nlog: {level: %q}\n", d.listen, d.level)
+	fmt.Fprintf(&b, "secrets: {keys: [{private_key_file: %s}]}\nconnectors:\n", demoKey)
+	tenants := d.onelogin.sim.Tenants()
+	for _, t := range tenants[:demoTenants] {
 		fmt.Fprintf(&b, "  - {name: %s, domain: %s, client_id: %q, client_secret: %q, base_url: %q, start_from: %s,\n",
 			t.Name, t.Domain, t.ClientID, t.ClientSecret, base, d.onelogin.Start.Add(-25*time.Hour).Format(time.RFC3339))
 		fmt.Fprintf(&b, "     poll: {min: 500ms, max: 2s}, sweep: {every: 2s, window: 2m}, rate_limit: {share: 1}}\n")
+	}
+	for _, t := range tenants[demoTenants:] {
+		d.suggested = console.Draft{Name: t.Name, Domain: t.Domain, ClientID: t.ClientID, BaseURL: base, Settings: map[string]json.RawMessage{
+			"poll": json.RawMessage(`{"min":"500ms","max":"2s"}`), "rate_limit": json.RawMessage(`{"share":1}`),
+		}}
+		if err := os.WriteFile(d.spareSecret(), []byte(t.ClientSecret+"\n"), 0o600); err != nil {
+			return "", fmt.Errorf("writing a secret of the demo: %w", err)
+		}
 	}
 	file := filepath.Join(d.dir, "onelogin-kafka.yaml")
 	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
@@ -115,6 +132,29 @@ func (d *demo) writeConfig(base string) (string, error) {
 	}
 	return file, nil
 }
+
+// demoKey is the key that secrets typed into the console are sealed for, in the
+// demo's folder.
+const demoKey = "sealing-key"
+
+func (d *demo) writeKey() error {
+	path := filepath.Join(d.dir, demoKey)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	key, err := seal.GenerateKey()
+	if err != nil {
+		return fmt.Errorf("making the demo's key: %w", err)
+	}
+	if err := os.WriteFile(path, []byte(key+"\n"), 0o600); err != nil {
+		return fmt.Errorf("writing the demo's key: %w", err)
+	}
+	return nil
+}
+
+// spareSecret is the file with the client secret of the account that has no
+// connector yet.
+func (d *demo) spareSecret() string { return filepath.Join(d.dir, d.suggested.Name+".secret") }
 
 // serve runs everything until ctx ends, or until the events are proven.
 func (d *demo) serve(ctx context.Context, began time.Time, l net.Listener) error {
@@ -131,7 +171,7 @@ func (d *demo) serve(ctx context.Context, began time.Time, l net.Listener) error
 		return err
 	}
 	defer cluster.Close()
-	in, err := newInstance(d.config, log)
+	in, err := newInstance(d.config, d.suggested, log)
 	if err != nil {
 		l.Close()
 		return err
@@ -182,6 +222,9 @@ func (d *demo) greet(l net.Listener, in *instance) {
 	fmt.Fprintf(d.out, "OneLogin   http://%s, simulated, %d tenants\n", l.Addr(), demoTenants)
 	fmt.Fprintf(d.out, "Kafka      %s, embedded, in %s\n", d.config.Kafka.Brokers[0], d.dir)
 	fmt.Fprintf(d.out, "console    %s/\n", in.web.URL())
+	if d.suggested.Name != "" {
+		fmt.Fprintf(d.out, "to try     New connector, there: %s has none yet; its client secret is in %s\n", d.suggested.Name, d.spareSecret())
+	}
 	fmt.Fprintf(d.out, "topic      %s; also: onelogin-kafka tail --config %s\n\n", d.config.Topics.Events.Name, filepath.Join(d.dir, "onelogin-kafka.yaml"))
 }
 

@@ -98,7 +98,11 @@ func (s demoPlan) end() time.Time {
 }
 
 func (s demoPlan) config(now func() time.Time) simulator.Config {
-	c := simulator.Default(demoTenants)
+	tenants := demoTenants
+	if s.Events == 0 {
+		tenants++ // one to make a connector of; what is proven is of the others
+	}
+	c := simulator.Default(tenants)
 	c.Seed, c.Start, c.Now = s.Seed, s.Start, now
 	// What the demo shows is not how a budget is spread over an hour.
 	c.HourlyLimit = 1_000_000

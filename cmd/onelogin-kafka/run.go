@@ -115,7 +115,7 @@ func runService(ctx context.Context, cfg *config.Config, log zerolog.Logger, bes
 		return err
 	}
 	defer stop()
-	in, err := newInstance(cfg, log)
+	in, err := newInstance(cfg, console.Draft{}, log)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ type instance struct {
 	reading *wire.Cluster // of what the console shows
 }
 
-func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
+func newInstance(cfg *config.Config, suggested console.Draft, log zerolog.Logger) (*instance, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	plan := memory.NewPlan(int64(cfg.Memory), os.DirFS("/"))
@@ -161,7 +161,7 @@ func newInstance(cfg *config.Config, log zerolog.Logger) (*instance, error) {
 		return nil, usage(err)
 	}
 	in := &instance{svc: svc}
-	if err := in.openConsole(cfg, reg, log); err != nil {
+	if err := in.openConsole(cfg, reg, suggested, log); err != nil {
 		return nil, err
 	}
 	return in, nil
