@@ -128,6 +128,8 @@ func (s *stage) play() {
 	s.await(tail, "events", func() bool { return strings.Count(tail.out.String(), "\n") > 20 })
 	tail.end()
 	s.secrets.find(t, "tail", tail.all())
+	_, out, errs := runCommand(t, "verify", "acme", "--from", "48h", "--json", "--config", s.config)
+	s.secrets.find(t, "verify", out+errs)
 
 	s.wrong(run)
 	s.unusable(run)

@@ -111,6 +111,9 @@ func (c *Comparison) part(ctx context.Context, x *Index, at time.Time) (time.Tim
 		case err != nil:
 			return at, err
 		}
+		if err := s.confirm(ctx); err != nil {
+			return at, err
+		}
 		s.account()
 		x.forget(end)
 		at, c.report.Through = end, end
@@ -270,6 +273,32 @@ func (s *slice) lacks(ev *schemas.Event) {
 	}
 	s.runs = append(s.runs, Finding{Kind: Missing, ID: ev.ID, Events: 1, From: ev.CreatedAt, To: ev.CreatedAt})
 	s.gap = true
+}
+
+// confirm looks whether the topic has by now what it lacked, where nothing is to be
+// published: somebody else may have.
+func (s *slice) confirm(ctx context.Context) error {
+	if s.c.Publisher != nil || len(s.missing) == 0 {
+		return nil
+	}
+	x, err := s.c.Topic.Index(ctx, Wish{Connector: s.c.Connector, From: s.from, To: s.to})
+	if err != nil {
+		return err
+	}
+	entries, _ := x.load(s.from, s.to)
+	before := len(s.missing)
+	for i := range entries {
+		delete(s.missing, entries[i].id)
+	}
+	if len(s.missing) == before {
+		return nil
+	}
+	s.runs = s.runs[:0]
+	for _, id := range slices.Sorted(maps.Keys(s.missing)) {
+		at := s.missing[id].created
+		s.runs = append(s.runs, Finding{Kind: Missing, ID: id, Events: 1, From: at, To: at})
+	}
+	return nil
 }
 
 // hand leaves what was published to the index, for narrower slices to find there.
