@@ -31,7 +31,8 @@ var helpers = template.FuncMap{
 	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"lag":   lagText, "budget": budgetText, "why": whyText,
 	"seconds": func(s float64) string { return fleet.Ago(time.Duration(s * float64(time.Second))) },
-	"json":    indented,
+	"before":  func(e schemas.AuditEntry) string { return differing(e.Before, e.After) },
+	"after":   func(e schemas.AuditEntry) string { return differing(e.After, e.Before) },
 }
 
 func ago(d time.Duration) string {
@@ -71,6 +72,26 @@ func whyText(s rowView) string {
 		text += " → " + s.Advice
 	}
 	return text
+}
+
+// differing is what of one object is not so in the other; all that it has where
+// there is no other.
+func differing(one, other json.RawMessage) string {
+	var a, b map[string]json.RawMessage
+	if json.Unmarshal(one, &a) != nil || json.Unmarshal(other, &b) != nil {
+		return indented(one)
+	}
+	for name, value := range a {
+		// Each change changes these, and the entry itself says them.
+		if bytes.Equal(value, b[name]) || slices.Contains([]string{"generation", "updated_at", "updated_by"}, name) {
+			delete(a, name)
+		}
+	}
+	text, err := json.Marshal(a)
+	if err != nil {
+		return indented(one)
+	}
+	return indented(text)
 }
 
 func indented(raw json.RawMessage) string {

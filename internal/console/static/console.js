@@ -60,6 +60,7 @@
     }
     text("lag_seconds", lag(c.lag_seconds));
     text("instance", c.instance);
+    text("domain", c.domain);
     text("events", String(c.events));
     text("budget", c.rate_limit ? Math.floor(100 * c.rate_limit.remaining / c.rate_limit.limit) + " %" : "–");
     each("rate", (p) => p.setAttribute("d", ratePath(c.events_per_minute)));
