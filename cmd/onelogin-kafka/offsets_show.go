@@ -64,7 +64,7 @@ func (p *positions) failed(errs io.Writer) error {
 }
 
 // showing makes a command that reads positions and prints them.
-func showing(cmd *cobra.Command, jsonHelp string, print func(out io.Writer, p *positions, asJSON bool) error) *cobra.Command {
+func showing(cmd *cobra.Command, jsonHelp string, write func(out io.Writer, p *positions, asJSON bool) error) *cobra.Command {
 	load := configFlag(cmd)
 	asJSON := new(bool)
 	if jsonHelp != "" {
@@ -80,7 +80,7 @@ func showing(cmd *cobra.Command, jsonHelp string, print func(out io.Writer, p *p
 			if err != nil {
 				return err
 			}
-			if err := print(cmd.OutOrStdout(), p, *asJSON); err != nil {
+			if err := write(cmd.OutOrStdout(), p, *asJSON); err != nil {
 				return err
 			}
 			return p.failed(cmd.ErrOrStderr())

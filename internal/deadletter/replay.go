@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -121,9 +122,7 @@ func (r *replay) decide(ctx context.Context, known map[string][]byte) ([]schemas
 	}
 	now := time.Now().UTC().Round(0)
 	after := position.State{Connector: st.Connector, Offset: st.Offset, Minutes: map[time.Time][]int64{}}
-	for minute, ids := range st.Minutes {
-		after.Minutes[minute] = ids
-	}
+	maps.Copy(after.Minutes, st.Minutes)
 	enc := schemas.Encoder{Tenant: r.account.Connector, Domain: st.Offset.Domain, Key: r.account.Key, Compact: r.account.Compact, Types: schemas.NewTypes()}
 	here := map[int64]bool{} // one event may have come as several letters
 	var records []schemas.Record
