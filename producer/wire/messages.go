@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/segmentio/kafka-go/protocol"
+import (
+	"math"
+
+	"github.com/segmentio/kafka-go/protocol"
+)
 
 // The messages kafka-go lacks or has wrong: Produce and EndTxn stop at the
 // versions of transaction protocol v1, ApiVersions knows no features, Fetch
@@ -226,7 +230,9 @@ func (m *Fetch) encode(e *encoder, _ int16) {
 	e.int32(-1) // a consumer, not a replica
 	e.int32(m.MaxWaitMS)
 	e.int32(m.MinBytes)
-	e.int32(m.MaxBytes)
+	// The bound of the partition is enough; an answer that is cut off by that of
+	// the request lacks its aborted transactions in the embedded broker.
+	e.int32(math.MaxInt32)
 	e.bool(m.ReadCommitted)
 	e.int32(0)  // no fetch session
 	e.int32(-1) // session epoch

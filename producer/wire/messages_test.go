@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -109,7 +110,7 @@ var messages = []message{
 		name: "Fetch", versions: []int16{11},
 		request: func(int16) (Request, object) {
 			return &Fetch{Topic: "offsets", Partition: 17, LeaderEpoch: 5, Offset: 1 << 40, MaxWaitMS: 250, MinBytes: 1, MaxBytes: 1 << 20, ReadCommitted: true},
-				object{"ReplicaId": int64(-1), "MaxWaitMs": int64(250), "MinBytes": int64(1), "MaxBytes": int64(1 << 20), "IsolationLevel": int64(1), "SessionEpoch": int64(-1),
+				object{"ReplicaId": int64(-1), "MaxWaitMs": int64(250), "MinBytes": int64(1), "MaxBytes": int64(math.MaxInt32), "IsolationLevel": int64(1), "SessionEpoch": int64(-1),
 					"Topics": []any{object{"Topic": "offsets", "Partitions": []any{object{
 						"Partition": int64(17), "CurrentLeaderEpoch": int64(5), "FetchOffset": int64(1 << 40), "PartitionMaxBytes": int64(1 << 20),
 					}}}}}
