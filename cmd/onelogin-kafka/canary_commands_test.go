@@ -18,6 +18,9 @@ func TestEveryCommandIsDriven(t *testing.T) {
 		"status": true, "health": true,
 		"offsets list": true, "offsets show": true, "offsets export": true, "offsets set": true, "offsets reset": true, "offsets import": true,
 		"deadletter list": true, "deadletter show": true, "deadletter replay": true, "deadletter discard": true,
+		"connectors list": true, "connectors show": true, "connectors add": true, "connectors edit": true, "connectors pause": true,
+		"connectors resume": true, "connectors remove": true, "connectors import": true, "connectors export": true,
+		"secrets keygen": true, "secrets seal": true, "secrets check": true, "secrets rotate": true, "audit": true,
 		"simulate": true, "demo": true, "version": true, "man": true,
 	}
 	var walk func(c *cobra.Command)
