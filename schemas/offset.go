@@ -43,6 +43,9 @@ type Offset struct {
 	Calls int
 	// CallsUntil is when that window ends, by the writer's clock.
 	CallsUntil time.Time
+	// CallsLimit is how many calls the account has in such a window, by the API's
+	// word; 0 = not known.
+	CallsLimit int
 	// SecretGeneration is the highest generation of a sealed client secret that
 	// was used; 0 = none was. A record of the control log with a lower one is an
 	// old one that was put back.
@@ -64,6 +67,7 @@ type wireOffset struct {
 	CompleteThrough time.Time  `json:"complete_through,omitzero"`
 	Calls           *int       `json:"calls,omitempty"`
 	CallsUntil      time.Time  `json:"calls_until,omitzero"`
+	CallsLimit      int        `json:"calls_limit,omitempty"`
 	Secret          int64      `json:"secret_generation,omitempty"`
 	UpdatedAt       *time.Time `json:"updated_at"`
 }
@@ -81,15 +85,14 @@ func (o Offset) Marshal() []byte {
 	}
 	w.Secret = max(o.SecretGeneration, 0)
 	if !o.CallsUntil.IsZero() {
-		w.Calls, w.CallsUntil = &o.Calls, wireTime(o.CallsUntil)
+		w.Calls, w.CallsUntil, w.CallsLimit = &o.Calls, wireTime(o.CallsUntil), max(o.CallsLimit, 0)
 	}
 	return marshal(w)
 }
 
 // ParseOffset reads what Marshal wrote. Fields it does not know are ignored;
-// every field but complete_through, calls, calls_until and secret_generation must
-// be there. The
-// error wraps ErrVersion for an unknown version.
+// every field but complete_through, calls, calls_until, calls_limit and
+// secret_generation must be there. The error wraps ErrVersion for an unknown version.
 func ParseOffset(value []byte) (Offset, error) {
 	if err := checkVersion(value, OffsetVersion); err != nil {
 		return Offset{}, fmt.Errorf("parsing offset: %w", err)
@@ -117,7 +120,7 @@ func ParseOffset(value []byte) (Offset, error) {
 	}
 	// One without the other says nothing, and is no reason to refuse a position.
 	if w.Calls != nil && *w.Calls >= 0 && !w.CallsUntil.IsZero() {
-		o.Calls, o.CallsUntil = *w.Calls, timeOf(&w.CallsUntil)
+		o.Calls, o.CallsUntil, o.CallsLimit = *w.Calls, timeOf(&w.CallsUntil), max(w.CallsLimit, 0)
 	}
 	return o, nil
 }

@@ -59,6 +59,7 @@ func TestOffsetRoundTrip(t *testing.T) {
 		"id above 2^53":         func(o *schemas.Offset) { o.LastID = math.MaxInt64 },
 		"domain to be escaped":  func(o *schemas.Offset) { o.Domain = "<a&b>\"\\\u2028" },
 		"calls":                 func(o *schemas.Offset) { o.Calls, o.CallsUntil = 1234, at("2026-11-22T07:31:02Z") },
+		"calls of a limit":      func(o *schemas.Offset) { o.Calls, o.CallsUntil, o.CallsLimit = 1234, at("2026-11-22T07:31:02Z"), 5000 },
 		"no calls":              func(o *schemas.Offset) { o.CallsUntil = at("2026-11-22T07:31:02.5Z") },
 		"zero times throughout": func(o *schemas.Offset) { o.Through, o.WindowStart, o.UpdatedAt = time.Time{}, time.Time{}, time.Time{} },
 	}
@@ -85,8 +86,8 @@ func TestOffsetRoundTrip(t *testing.T) {
 func TestOffsetCalls(t *testing.T) {
 	t.Parallel()
 	o := validOffset()
-	o.Calls, o.CallsUntil = 1234, at("2026-11-22T07:31:02Z")
-	with := `"calls":1234,"calls_until":"2026-11-22T07:31:02Z","updated_at"`
+	o.Calls, o.CallsUntil, o.CallsLimit = 1234, at("2026-11-22T07:31:02Z"), 5000
+	with := `"calls":1234,"calls_until":"2026-11-22T07:31:02Z","calls_limit":5000,"updated_at"`
 	want := strings.Replace(offsetJSON, `"updated_at"`, with, 1)
 	if diff := cmp.Diff(want, string(o.Marshal())); diff != "" {
 		t.Errorf("Marshal (-want +got):\n%s", diff)

@@ -125,6 +125,7 @@ func (s *session) batch(c *change) *schemas.Batch {
 	o.Version, o.Domain, o.UpdatedAt = schemas.OffsetVersion, s.set.Domain, wall
 	o.AccountID = s.account(c.page)
 	o.Calls, o.CallsUntil = p.budget.Used()
+	o.CallsLimit = p.budget.RateLimit().Limit
 	o.SecretGeneration = max(o.SecretGeneration, s.set.SecretGeneration)
 	s.moveWindow()
 	o.WindowStart = s.ledger.start

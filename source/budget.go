@@ -78,7 +78,7 @@ type Budget struct {
 
 	mu        sync.Mutex
 	share     float64
-	limit     int           // what the API said; 0 = nothing yet
+	limit     int           // what the API said, or a record; 0 = nothing yet
 	used      int           // calls granted in this window
 	resumed   int           // of those, the ones that only records tell of
 	remaining int           // what the API said is left, less the calls since; -1 = not in this window
@@ -165,6 +165,17 @@ func (b *Budget) SetShare(share float64) {
 	defer b.mu.Unlock()
 	b.share = shareOf(share)
 	b.ease()
+}
+
+// Assume takes limit for that of the account until the API says another: an
+// earlier owner's record tells it. Without it, calls that were few of a large
+// limit could be all of the usual one, and nothing be asked until the window ends.
+func (b *Budget) Assume(limit int) {
+	b = b.lock()
+	defer b.mu.Unlock()
+	if b.limit == 0 {
+		b.limit = max(limit, 0)
+	}
 }
 
 // Resume counts what an earlier owner's record says: that by then used calls had

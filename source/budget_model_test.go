@@ -170,9 +170,16 @@ func (w *modelWorld) burst(p Priority, n int) {
 // last record.
 func (w *modelWorld) restart() {
 	used, ends := w.budget.Used()
+	limit := w.budget.RateLimit().Limit
 	w.budget = NewBudget(w.share)
+	if w.rnd.IntN(2) == 0 { // else it is of an older version
+		w.budget.Assume(limit)
+		w.told = w.told && limit > 0
+	} else {
+		w.told = false
+	}
 	w.budget.Resume(used, ends)
-	w.told, w.api.left, w.blocked, w.tailAt = false, -1, time.Time{}, time.Time{}
+	w.api.left, w.blocked, w.tailAt = -1, time.Time{}, time.Time{}
 	w.restarts++
 }
 

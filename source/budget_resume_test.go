@@ -176,3 +176,20 @@ func TestBudgetResume(t *testing.T) {
 		})
 	}
 }
+
+// More calls than the usual limit has, but few of this account's, do not stop
+// whoever comes next until the window ends.
+func TestTakeOverOfALargeLimit(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		const n = defaultLimit // calls, at one event each
+		g.api.limit = RateLimit{Limit: 100 * n, Remaining: 90 * n, Reset: time.Hour}
+		g.poller.PageSize = 1
+		g.api.add(series(time.Now().Add(-n*time.Second), 1, n, time.Second)...)
+		g.during(30 * time.Minute)
+		g.wantPublished(n)
+		g.poller = newPoller(g.api) // another process
+		g.api.add(series(time.Now(), n+1, 10, time.Second)...)
+		g.during(time.Minute)
+		g.wantPublished(n + 10)
+	})
+}

@@ -177,6 +177,7 @@ func (p *Poller) committed(o schemas.Offset) {
 func (p *Poller) resume(st State) {
 	if !st.Fresh {
 		p.committed(st.Offset)
+		p.budget.Assume(st.Offset.CallsLimit)
 		p.budget.Resume(st.Offset.Calls, st.Offset.CallsUntil)
 	}
 	p.mu.Lock()

@@ -161,11 +161,13 @@ func TestBudgetAfterHandOver(t *testing.T) {
 		for range 6 {
 			p := polling(t, sim, all)
 			budget := p.snapshot()["key-0"].poller.Budget
+			budget.Assume(last.Offset.CallsLimit)
 			budget.Resume(last.Offset.Calls, last.Offset.CallsUntil)
 			p.own("key-0")
 			time.Sleep(9*time.Minute + 50*time.Second)
 			p.end()
 			last.Offset.Calls, last.Offset.CallsUntil = budget.Used()
+			last.Offset.CallsLimit = budget.RateLimit().Limit
 		}
 		if n := calls(sim); n > 500 || n < 400 {
 			t.Errorf("%d calls in an hour of a share of 500", n)
