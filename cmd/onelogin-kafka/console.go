@@ -12,7 +12,10 @@ import (
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/console"
 	"onelogin-kafka/internal/fleet"
+	"onelogin-kafka/internal/position"
+	"onelogin-kafka/internal/registry"
 	"onelogin-kafka/internal/service"
+	"onelogin-kafka/producer"
 	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
 )
@@ -31,8 +34,9 @@ func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, sug
 	o := console.Options{
 		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: in.svc.Ready, Log: log,
 		Instance: cfg.Instance, Version: build.Read().Version, Board: in.board, Trail: in.trail, Control: in.svc.Registry(), Suggested: suggested,
-		Shards: func() []console.Shard { return shardsOf(in.svc) },
-		Check:  func(ctx context.Context, name string) (console.Check, bool) { return checkConnector(ctx, in.svc, name) },
+		Positions: &movesOf{cfg: cfg, hand: &producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}},
+		Shards:    func() []console.Shard { return shardsOf(in.svc) },
+		Check:     func(ctx context.Context, name string) (console.Check, bool) { return checkConnector(ctx, in.svc, name) },
 		CheckDraft: func(ctx context.Context, d console.Draft) (console.Check, []console.FieldProblem) {
 			return checkDraft(ctx, in.svc, d)
 		},
@@ -119,4 +123,25 @@ func checkOf(name string, err error, began time.Time) console.Check {
 		result.Stage, result.Message, result.Advice = "Validation", "Unknown Error", "Look into the log of this instance."
 	}
 	return result
+}
+
+// movesOf moves positions for the console.
+type movesOf struct {
+	cfg  *config.Config
+	hand *producer.Hand
+}
+
+// Plan implements console.Positions.
+func (m *movesOf) Plan(ctx context.Context, name string, target position.Target) (console.Move, error) {
+	c, shards, err := (&moving{}).plan(ctx, m.cfg, &position.Editor{Hand: m.hand}, name, target)
+	if err != nil {
+		return console.Move{}, err
+	}
+	return console.Move{Plan: c.Plan, Shards: shards, Again: c.again, Repeat: c.repeat, Calls: c.calls}, nil
+}
+
+// Apply implements console.Positions.
+func (m *movesOf) Apply(ctx context.Context, move console.Move, by registry.Who) error {
+	e := &position.Editor{Hand: m.hand, By: by.By, Via: by.Via, Reason: by.Reason}
+	return e.Apply(ctx, []position.Plan{move.Plan}, move.Shards)[move.Plan.Before.Connector]
 }

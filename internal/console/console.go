@@ -46,6 +46,8 @@ type Options struct {
 	Trail *Trail
 	// Control changes connectors; nil = it cannot be done here.
 	Control Control
+	// Positions moves positions; nil = it cannot be done here.
+	Positions Positions
 	// Suggested is what the form for a new connector begins with.
 	Suggested Draft
 	// Shards are those of this instance.
@@ -57,7 +59,9 @@ type Options struct {
 	CheckDraft func(ctx context.Context, d Draft) (Check, []FieldProblem)
 	Log        zerolog.Logger
 
-	held *holds // made by Handler
+	// Made by Handler:
+	held  *holds
+	plans *kept[Move]
 }
 
 // route is a path of the console, what answers it, and who may ask.
@@ -106,6 +110,8 @@ func (o *Options) apiRoutes() []route {
 		{"GET /api/v1/connectors/{name}/definition", viewer, o.keeping(o.definition)},
 		{"POST /api/v1/connectors/{name}/pause", admin, o.keeping(o.pause)},
 		{"POST /api/v1/connectors/{name}/check", admin, o.check},
+		{"POST /api/v1/connectors/{name}/position/plan", admin, o.moving(o.planMove)},
+		{"POST /api/v1/connectors/{name}/position", admin, o.moving(o.applyMove)},
 		{"POST /api/v1/check", admin, o.checkDraft},
 	}
 }
@@ -122,6 +128,8 @@ func (o *Options) pageRoutes() []route {
 		{"GET /connectors/{name}/edit", admin, o.keeping(o.editPage)},
 		{"POST /connectors/{name}/edit", admin, o.keeping(o.submit)},
 		{"POST /connectors/{name}/pause", admin, o.keeping(o.pausePage)},
+		{"GET /connectors/{name}/position", admin, o.moving(o.positionPage)},
+		{"POST /connectors/{name}/position", admin, o.moving(o.movePage)},
 		{"GET /connectors/{name}/remove", admin, o.keeping(o.askRemove)},
 		{"POST /connectors/{name}/remove", admin, o.keeping(o.removePage)},
 	}
@@ -138,9 +146,20 @@ func (o *Options) keeping(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// moving answers only where positions can be moved.
+func (o *Options) moving(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if o.Positions == nil {
+			refuse(w, http.StatusNotImplemented, "This instance moves no positions.")
+			return
+		}
+		h(w, r)
+	}
+}
+
 // Handler answers the console's requests.
 func Handler(opts Options) http.Handler {
-	opts.held = &holds{}
+	opts.held, opts.plans = &holds{}, &kept[Move]{}
 	d := newDoors(&opts)
 	mux := http.NewServeMux()
 	for _, r := range opts.routes(d) {

@@ -2,12 +2,10 @@ package console
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"onelogin-kafka/internal/config"
@@ -241,58 +239,25 @@ func difference(now schemas.Connector, d Draft, c *registry.ConflictError) *thei
 	return t
 }
 
-// holdFor is how long a typed secret is kept between two steps of a form, maxHeld
-// how many are.
-const (
-	holdFor = 10 * time.Minute
-	maxHeld = 100
-)
-
 // holds are secrets that were typed into a form which was then shown again: they
 // are never in a page, so whoever has typed one has a handle to it, for the same
 // account.
-type holds struct {
-	mu  sync.Mutex
-	all map[string]heldSecret
-}
+type holds struct{ kept kept[heldSecret] }
 
-type heldSecret struct {
-	secret, account string
-	ends            time.Time
-}
+type heldSecret struct{ secret, account string }
 
 func accountOf(d Draft) string { return d.Domain + "\x00" + d.BaseURL + "\x00" + d.ClientID }
 
 func (h *holds) keep(d Draft) (handle string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	now := time.Now()
-	for other, s := range h.all {
-		if now.After(s.ends) || len(h.all) >= maxHeld {
-			delete(h.all, other)
-		}
-	}
-	if h.all == nil {
-		h.all = map[string]heldSecret{}
-	}
-	handle = rand.Text()
-	h.all[handle] = heldSecret{d.ClientSecret, accountOf(d), now.Add(holdFor)}
-	return handle
+	return h.kept.keep(heldSecret{d.ClientSecret, accountOf(d)})
 }
 
 // of is the secret of a handle; empty if there is none for the account.
 func (h *holds) of(handle string, d Draft) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s, ok := h.all[handle]
-	if !ok || s.account != accountOf(d) || time.Now().After(s.ends) {
-		return ""
+	if s, ok := h.kept.get(handle); ok && s.account == accountOf(d) {
+		return s.secret
 	}
-	return s.secret
+	return ""
 }
 
-func (h *holds) drop(handle string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.all, handle)
-}
+func (h *holds) drop(handle string) { h.kept.drop(handle) }

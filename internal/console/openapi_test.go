@@ -162,7 +162,7 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	for _, operation := range d.operations() {
-		if !d.driven[operation] && operation != "GET /api/v1/stream" { // TestStream
+		if !d.driven[operation] && operation != "GET /api/v1/stream" && !strings.Contains(operation, "/position") { // TestStream, TestMovesOfAPI
 			t.Errorf("%s was never answered with success", operation)
 		}
 	}

@@ -110,7 +110,7 @@ var (
 	statusTemplate, connectorTemplate = pageOf("status"), pageOf("connector")
 	fleetTemplate, auditTemplate      = pageOf("fleet"), pageOf("audit")
 	signInTemplate, formTemplate      = pageOf("login"), pageOf("form")
-	removeTemplate                    = pageOf("remove")
+	removeTemplate, positionTemplate  = pageOf("remove"), pageOf("position")
 )
 
 // frame is what all pages have around them.
@@ -301,7 +301,7 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 		refuse(w, http.StatusNotFound, noConnector)
 		return
 	}
-	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Saved: saved, Check: check, Notice: n, History: o.Board.History(name)}
+	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Positions: o.Positions != nil}
 	p.Refresh = check == nil && n == nil && r.Method == http.MethodGet
 	p.Changes, _ = o.Trail.Entries(name, 20)
 	switch {

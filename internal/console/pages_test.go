@@ -190,11 +190,11 @@ func TestHeldSecret(t *testing.T) {
 			t.Errorf("%v: got %q", other, got)
 		}
 	}
-	for range 3 * maxHeld {
+	for range 3 * maxKept {
 		h.keep(d)
 	}
-	if len(h.all) > maxHeld {
-		t.Errorf("%d are held", len(h.all))
+	if len(h.kept.all) > maxKept {
+		t.Errorf("%d are held", len(h.kept.all))
 	}
 }
 
