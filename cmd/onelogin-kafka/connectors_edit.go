@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,9 +54,7 @@ func (f *fields) apply(cmd *cobra.Command, d *registry.Draft) error {
 		d.Secret = secret
 	}
 	settings := map[string]json.RawMessage{}
-	for name, value := range d.Settings {
-		settings[name] = value
-	}
+	maps.Copy(settings, d.Settings)
 	sets := *f.settings
 	if *f.startFrom != "" {
 		sets = append(sets, "start_from="+*f.startFrom)

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/base32"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -43,7 +44,7 @@ func GenerateKey() (string, error) {
 	if _, err := rand.Read(seed); err != nil {
 		return "", err
 	}
-	return keyPrefix + keyText.EncodeToString(append(seed, checksum(seed)...)), nil
+	return keyPrefix + keyText.EncodeToString(slices.Concat(seed, checksum(seed))), nil
 }
 
 func checksum(seed []byte) []byte {
