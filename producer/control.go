@@ -114,7 +114,7 @@ func (c *change) once(ctx context.Context) error {
 	if err != nil || len(records) == 0 {
 		return err
 	}
-	batches, err := c.encode(ctx, records)
+	batches, err := c.encode(records)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (c *change) read(ctx context.Context, part partition) (committed bool, err 
 }
 
 // encode makes the batches of each partition.
-func (c *change) encode(ctx context.Context, records []schemas.Record) (map[partition][]recordBatch, error) {
+func (c *change) encode(records []schemas.Record) (map[partition][]recordBatch, error) {
 	w := c.writer
 	groups := map[partition][]*schemas.Record{}
 	for i := range records {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -60,11 +61,11 @@ func (r *refuser) dial(ctx context.Context, network, addr string) (net.Conn, err
 
 // readFrame reads a request with its size.
 func readFrame(r io.Reader) ([]byte, error) {
-	frame := make([]byte, 4)
-	if _, err := io.ReadFull(r, frame); err != nil {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
 		return nil, err
 	}
-	frame = append(frame, make([]byte, binary.BigEndian.Uint32(frame))...)
+	frame := slices.Concat(size[:], make([]byte, binary.BigEndian.Uint32(size[:])))
 	_, err := io.ReadFull(r, frame[4:])
 	return frame, err
 }
