@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"onelogin-kafka/internal/proof/faultproxy"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )
@@ -184,4 +185,31 @@ func TestControlUnknownOutcomes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The same on a real Kafka, with each transaction protocol.
+func TestControlWritersOnKafka(t *testing.T) {
+	onBoth(t, func(t *testing.T, _ Protocol, k *kafkatest.Cluster) {
+		topics := testTopics(t, 1, int16(min(3, len(k.Nodes()))))
+		if _, err := topics.Ensure(patient(t), open(t, k.Brokers()...)); err != nil {
+			t.Fatal(err)
+		}
+		const writers, each = 2, 10
+		var g errgroup.Group
+		for i := range writers {
+			w := &ControlWriter{Cluster: open(t, k.Brokers()...), Topics: topics, Group: named(t, "group")}
+			g.Go(func() error {
+				for range each {
+					if err := w.Change(patient(t), counting(strconv.Itoa(i))); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		countedTo(t, k.Brokers()[0], topics, writers*each)
+	})
 }
