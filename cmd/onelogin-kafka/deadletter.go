@@ -151,6 +151,9 @@ func newDeadLetterShow() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		return l.picked(cmd.Context(), names, func(_ *config.Config, _ *deadletter.Box, list []*deadletter.Letter) error {
 			out := cmd.OutOrStdout()
+			if len(list) == 0 && !*asJSON {
+				fmt.Fprintln(out, "no dead letters")
+			}
 			for _, letter := range list {
 				if *asJSON {
 					printJSON(out, letter)
@@ -227,6 +230,9 @@ func replay(cmd *cobra.Command, cfg *config.Config, b *deadletter.Box, list []*d
 		of[letter.Connector] = append(of[letter.Connector], letter)
 	}
 	out, failed := cmd.OutOrStdout(), false
+	if len(list) == 0 {
+		fmt.Fprintln(out, "no dead letters")
+	}
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		account := deadletter.Account{Connector: name, Key: cfg.Key, Compact: cfg.Value == config.ValueCompact}
 		outcomes, err := b.Replay(cmd.Context(), account, of[name])
