@@ -354,7 +354,7 @@ func bodyOf(pattern string) (kind, body string) {
 		return "application/x-www-form-urlencoded", url.Values{"token": {ugliest("http.token", false)}}.Encode()
 	case "POST /new", "POST /connectors/{name}/edit":
 		return "application/x-www-form-urlencoded", url.Values{"name": {"acme"}, "domain": {"acme"}, "client_id": {"id"}, "base_url": {"http://127.0.0.1:1"}, "client_secret": {ugliest("connectors[].client_secret", false)}}.Encode()
-	case "POST /api/v1/check", "POST /api/v1/connectors", "PUT /api/v1/connectors/{name}":
+	case "POST /api/v1/check", "PUT /api/v1/connectors/{name}":
 		return "application/json", fmt.Sprintf(`{"name":"acme","domain":"acme","client_id":"id","base_url":"http://127.0.0.1:1","client_secret":%q}`, marker("connectors[].client_secret"))
 	}
 	return "", ""

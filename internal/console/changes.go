@@ -186,14 +186,27 @@ func (o *Options) remove(w http.ResponseWriter, r *http.Request) {
 
 // pausePage and removePage are the buttons of a connector's page.
 func (o *Options) pausePage(w http.ResponseWriter, r *http.Request) {
-	seen, _ := strconv.ParseInt(r.PostFormValue("generation"), 10, 64)
 	name := r.PathValue("name")
+	seen, ok := o.seen(w, r)
+	if !ok {
+		return
+	}
 	if _, err := o.Control.Pause(r.Context(), name, r.PostFormValue("paused") == "true", seen, who(r, "console")); err != nil {
 		f := failureOf(err)
 		o.showConnector(w, r, f.status, nil, &notice{Bad: true, Text: f.detail})
 		return
 	}
 	http.Redirect(w, r, "/connectors/"+name, http.StatusSeeOther)
+}
+
+// seen is the generation that a page was made of.
+func (o *Options) seen(w http.ResponseWriter, r *http.Request) (int64, bool) {
+	n, err := strconv.ParseInt(r.PostFormValue("generation"), 10, 64)
+	if err != nil || n < 1 {
+		refuse(w, http.StatusBadRequest, "The form does not say which generation of the connector was seen; open its page again.")
+		return 0, false
+	}
+	return n, true
 }
 
 type removing struct {
@@ -211,7 +224,10 @@ func (o *Options) askRemove(w http.ResponseWriter, r *http.Request) {
 }
 
 func (o *Options) removePage(w http.ResponseWriter, r *http.Request) {
-	seen, _ := strconv.ParseInt(r.PostFormValue("generation"), 10, 64)
+	seen, ok := o.seen(w, r)
+	if !ok {
+		return
+	}
 	if err := o.Control.Remove(r.Context(), r.PathValue("name"), seen, who(r, "console")); err != nil {
 		f := failureOf(err)
 		o.showConnector(w, r, f.status, nil, &notice{Bad: true, Text: f.detail})
