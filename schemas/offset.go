@@ -36,6 +36,9 @@ type Offset struct {
 	// CompleteThrough is the start of the newest window that a sweep has
 	// re-read whole; zero before the first.
 	CompleteThrough time.Time
+	// VerifiedThrough is up to where everything was compared with the events topic;
+	// zero before the first time.
+	VerifiedThrough time.Time
 	// Calls is how many API calls were made of the account, in the window of
 	// its hourly budget that ends at CallsUntil, when the value was written:
 	// whoever goes on within that window counts them as its own. Not known
@@ -65,6 +68,7 @@ type wireOffset struct {
 	Events          *int64     `json:"events"`
 	WindowStart     *time.Time `json:"window_start"`
 	CompleteThrough time.Time  `json:"complete_through,omitzero"`
+	VerifiedThrough time.Time  `json:"verified_through,omitzero"`
 	Calls           *int       `json:"calls,omitempty"`
 	CallsUntil      time.Time  `json:"calls_until,omitzero"`
 	CallsLimit      int        `json:"calls_limit,omitempty"`
@@ -84,6 +88,9 @@ func (o Offset) Marshal() []byte {
 		w.CompleteThrough = wireTime(o.CompleteThrough)
 	}
 	w.Secret = max(o.SecretGeneration, 0)
+	if !o.VerifiedThrough.IsZero() {
+		w.VerifiedThrough = wireTime(o.VerifiedThrough)
+	}
 	if !o.CallsUntil.IsZero() {
 		w.Calls, w.CallsUntil, w.CallsLimit = &o.Calls, wireTime(o.CallsUntil), max(o.CallsLimit, 0)
 	}
@@ -91,8 +98,8 @@ func (o Offset) Marshal() []byte {
 }
 
 // ParseOffset reads what Marshal wrote. Fields it does not know are ignored;
-// every field but complete_through, calls, calls_until, calls_limit and
-// secret_generation must be there. The error wraps ErrVersion for an unknown version.
+// every field but complete_through, verified_through, calls, calls_until, calls_limit
+// and secret_generation must be there. The error wraps ErrVersion for an unknown version.
 func ParseOffset(value []byte) (Offset, error) {
 	if err := checkVersion(value, OffsetVersion); err != nil {
 		return Offset{}, fmt.Errorf("parsing offset: %w", err)
@@ -116,7 +123,7 @@ func ParseOffset(value []byte) (Offset, error) {
 	o := Offset{
 		Version: w.Version, Domain: *w.Domain, AccountID: *w.AccountID, Through: timeOf(w.Through),
 		LastID: *w.LastID, Events: *w.Events, WindowStart: timeOf(w.WindowStart),
-		CompleteThrough: timeOf(&w.CompleteThrough), UpdatedAt: timeOf(w.UpdatedAt), SecretGeneration: max(w.Secret, 0),
+		CompleteThrough: timeOf(&w.CompleteThrough), VerifiedThrough: timeOf(&w.VerifiedThrough), UpdatedAt: timeOf(w.UpdatedAt), SecretGeneration: max(w.Secret, 0),
 	}
 	// One without the other says nothing, and is no reason to refuse a position.
 	if w.Calls != nil && *w.Calls >= 0 && !w.CallsUntil.IsZero() {

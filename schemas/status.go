@@ -75,6 +75,8 @@ type ConnectorStatus struct {
 	// and then left out of the JSON.
 	LagSeconds      float64   `json:"-"`
 	CompleteThrough time.Time `json:"complete_through,omitzero"`
+	// VerifiedThrough is as in Offset.
+	VerifiedThrough time.Time `json:"verified_through,omitzero"`
 	// RateLimit is left out of the JSON while Limit is unknown.
 	RateLimit RateLimit `json:"rate_limit,omitzero"`
 	Instance  string    `json:"instance"`
@@ -111,7 +113,7 @@ func (s ConnectorStatus) Marshal() []byte {
 }
 
 func (s *ConnectorStatus) times() []*time.Time {
-	return []*time.Time{&s.LastEventAt, &s.LastPollAt, &s.CompleteThrough, &s.Since, &s.UpdatedAt}
+	return []*time.Time{&s.LastEventAt, &s.LastPollAt, &s.CompleteThrough, &s.VerifiedThrough, &s.Since, &s.UpdatedAt}
 }
 
 // ParseStatus reads what Marshal wrote. Fields it does not know are ignored.

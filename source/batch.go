@@ -111,7 +111,7 @@ func (s *session) worthwhile(c *change, swept bool) bool {
 	if s.off.SecretGeneration < s.set.SecretGeneration {
 		return true // a secret that was used must not be followed by an older one
 	}
-	if s.fresh || len(c.fresh) > 0 || len(c.dead) > 0 || c.offset.Through.After(s.off.Through) {
+	if s.fresh || len(c.fresh) > 0 || c.offset.VerifiedThrough.After(s.off.VerifiedThrough) || len(c.dead) > 0 || c.offset.Through.After(s.off.Through) {
 		return true
 	}
 	return c.offset.CompleteThrough.After(s.off.CompleteThrough) && (swept || time.Since(s.savedAt) >= s.set.SweepEvery)
@@ -186,6 +186,9 @@ func (s *session) keep(c *change) {
 	s.off, s.fresh = c.offset, false
 	s.savedAt = time.Now()
 	s.win.settle(s.off.WindowStart)
+	for _, i := range c.old {
+		s.strays.add(c.page.Events[i].ID)
+	}
 	s.win.clearOld() // the highest id published now tells them
 	s.p.meters.windowIDs.Set(float64(s.win.count))
 	for _, i := range c.dead {

@@ -54,6 +54,8 @@ type Poller struct {
 	mu      sync.Mutex
 	budget  *Budget
 	wake    chan struct{}
+	repairs chan repair
+	offset  schemas.Offset // as committed
 	pending []offered
 	status  Status
 	lagFrom time.Time // by our clock, what Status.Lag is counted from

@@ -38,13 +38,16 @@ type session struct {
 	set  Settings
 	sink Sink
 
-	off     schemas.Offset // as offered
-	fresh   bool           // no offset was ever offered
-	placed  bool           // a fresh start was resolved by the server's clock
-	ledger  ledger
-	win     window
-	known   recent
-	dead    hashSet
+	off    schemas.Offset // as offered
+	fresh  bool           // no offset was ever offered
+	placed bool           // a fresh start was resolved by the server's clock
+	ledger ledger
+	win    window
+	known  recent
+	dead   hashSet
+	// strays are the ids published in this session of events from before the
+	// window.
+	strays  idSet
 	savedAt time.Time // when a batch was last taken
 
 	front, back lane
@@ -163,6 +166,8 @@ func (s *session) wait(ctx context.Context) error {
 			l.at = time.Time{}
 		}
 		return nil
+	case q := <-s.p.asked():
+		return s.repair(ctx, q)
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():

@@ -42,8 +42,10 @@ type Status struct {
 	// Events, Through and CompleteThrough are as committed.
 	Events                   int64
 	Through, CompleteThrough time.Time
-	AccountID                int64
-	RateLimit                RateLimit
+	// VerifiedThrough is as committed; zero before the first comparison.
+	VerifiedThrough time.Time
+	AccountID       int64
+	RateLimit       RateLimit
 	// Interval is the present time between polls.
 	Interval time.Duration
 }
@@ -126,12 +128,13 @@ func (p *Poller) logState(old Status, state schemas.State, cause *APIError, now 
 func (p *Poller) setOffset(o schemas.Offset, fresh bool) {
 	p.mu.Lock()
 	p.status.Events, p.status.AccountID = o.Events, o.AccountID
-	p.status.Through, p.status.CompleteThrough = o.Through, o.CompleteThrough
+	p.status.Through, p.status.CompleteThrough, p.status.VerifiedThrough = o.Through, o.CompleteThrough, o.VerifiedThrough
 	if !fresh && o.Events > 0 {
 		p.status.LastEvent = o.Through
 		p.meters.lastEvent.Set(seconds(o.Through))
 	}
 	if !fresh {
+		p.offset = o
 		complete := o.CompleteThrough
 		if complete.IsZero() { // nothing is yet
 			complete = o.WindowStart

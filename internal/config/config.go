@@ -259,6 +259,7 @@ type Connector struct {
 	StartFrom StartFrom `yaml:"start_from"`
 	Poll      Poll      `yaml:"poll"`
 	Sweep     Sweep     `yaml:"sweep"`
+	Verify    Verify    `yaml:"verify"`
 	RateLimit RateLimit `yaml:"rate_limit"`
 	// PageSize is 1 to 1,000; 0 = auto: found out.
 	PageSize int `yaml:"page_size" config:"auto"`
@@ -309,6 +310,15 @@ func (c Connector) APIURL() string {
 type Poll struct {
 	Min time.Duration `yaml:"min"` // 10 ms to Max
 	Max time.Duration `yaml:"max"` // up to 1 h
+}
+
+// Verify is the comparison of the topic with what OneLogin shows, which publishes
+// what is missing.
+type Verify struct {
+	// Every is how often, 1h to 720h; 0 = never.
+	Every time.Duration `yaml:"every"`
+	// Behind is how old an event is when OneLogin shows it at last; 1h to 720h.
+	Behind time.Duration `yaml:"behind"`
 }
 
 // Sweep is the re-read for late events.
@@ -398,6 +408,7 @@ func DefaultConnector() Connector {
 		StartFrom: StartFrom{Ago: 24 * time.Hour},
 		Poll:      Poll{Min: 2 * time.Second, Max: 30 * time.Second},
 		Sweep:     Sweep{Every: 5 * time.Minute, Window: 15 * time.Minute},
+		Verify:    Verify{Every: 24 * time.Hour, Behind: 24 * time.Hour},
 		RateLimit: RateLimit{Share: 0.5},
 	}
 }

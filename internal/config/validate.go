@@ -401,6 +401,11 @@ func pace(c *Connector, at place) {
 		sweep.problem("every %v is longer than window %v, so that some events are never read again; make window the longer one",
 			c.Sweep.Every, c.Sweep.Window)
 	}
+	verify := at.sub("verify")
+	if c.Verify.Every != 0 {
+		within(verify.sub("every"), c.Verify.Every, time.Hour, 720*time.Hour, "1h to 720h, or 0s for never")
+	}
+	within(verify.sub("behind"), c.Verify.Behind, time.Hour, 720*time.Hour, "1h to 720h")
 }
 
 func connectorName(c *Connector, at place) {

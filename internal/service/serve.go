@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"onelogin-kafka/internal/reconcile"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
@@ -68,6 +69,7 @@ func (v *serving) change(ctx context.Context, connectors map[string]*connector) 
 		<-r.done
 		delete(v.runs, name)
 		v.service.metrics.Delete(name)
+		v.service.verified.Delete(name)
 		switch {
 		case connectors[name] != nil:
 		case r.connector.aside != "":
@@ -112,6 +114,7 @@ func (v *serving) end() {
 	if s.held(shard).IsZero() {
 		for name := range v.runs {
 			s.metrics.Delete(name)
+			s.verified.Delete(name)
 		}
 		s.absent.set(shard, nil)
 	}
@@ -199,9 +202,36 @@ func (s *Service) poll(ctx context.Context, c *connector, session *producer.Sess
 	}
 	c.rest.failed(nil)
 	s.metrics.SetState(c.config.Name, c.poller.Status().State)
+	stop := s.verify(ctx, c)
 	_ = c.poller.Run(ctx, state, session) // ends with ctx or the session
+	stop()
 	<-ctx.Done()
 	return nil
+}
+
+// verify compares a connector's events with the topic now and then while its poller
+// runs; stop ends that, and waits for it.
+func (s *Service) verify(ctx context.Context, c *connector) (stop func()) {
+	if c.config.Verify.Every == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	d := &reconcile.Daily{
+		Connector: c.config.Name, Topic: s.topic, Poller: c.poller, Metrics: s.verified, Log: s.opts.Log,
+		Reader: &source.Reader{
+			Connector: c.config.Name, Client: c.poller.Client, Budget: c.poller.Budget, Memory: s.memory, Metrics: s.metrics, PageSize: c.config.PageSize,
+		},
+		Every: c.config.Verify.Every, Behind: c.config.Verify.Behind,
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.Run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // state reads what is committed of a connector. When the session is over it

@@ -18,6 +18,7 @@ import (
 	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/memory"
+	"onelogin-kafka/internal/reconcile"
 	"onelogin-kafka/internal/registry"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
@@ -49,6 +50,8 @@ type Service struct {
 	control  control
 	types    *schemas.Types
 	metrics  *source.Metrics
+	verified *reconcile.Metrics
+	topic    *reconcile.Topic
 	memory   *memory.Budget
 	http     http.RoundTripper
 	settings settings
@@ -83,12 +86,14 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		opts:    opts,
-		cluster: cluster,
-		types:   schemas.NewTypes(),
-		metrics: source.NewMetrics(opts.Registry),
-		memory:  memory.NewBudget(opts.Memory.Pages()),
-		http:    opts.HTTP,
+		opts:     opts,
+		cluster:  cluster,
+		types:    schemas.NewTypes(),
+		metrics:  source.NewMetrics(opts.Registry),
+		verified: reconcile.NewMetrics(opts.Registry),
+		topic:    reconcile.NewTopic(&reconcile.KafkaLog{Cluster: cluster, Topic: cfg.Topics.Events.Name}, 0),
+		memory:   memory.NewBudget(opts.Memory.Pages()),
+		http:     opts.HTTP,
 		settings: settings{
 			instance: cfg.Instance, key: cfg.Key, compact: cfg.Value == config.ValueCompact,
 			shards: int32(cfg.Topics.Offsets.Partitions),

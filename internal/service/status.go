@@ -57,7 +57,7 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 		Connector: c.config.Name, State: p.State, Stage: p.Stage, Message: p.Message, Advice: p.Advice,
 		Domain: c.config.Domain, AccountID: cmp.Or(p.AccountID, c.client.AccountID()),
 		Events: p.Events, LastEventAt: p.LastEvent, LastPollAt: p.LastPoll,
-		LagSeconds: p.Lag.Seconds(), CompleteThrough: p.CompleteThrough,
+		LagSeconds: p.Lag.Seconds(), CompleteThrough: p.CompleteThrough, VerifiedThrough: p.VerifiedThrough,
 		RateLimit: rateLimit(p.RateLimit),
 		Instance:  s.settings.instance, Shard: int(shard), Since: p.Since, UpdatedAt: time.Now().UTC(),
 	}
@@ -114,7 +114,7 @@ func (s *Service) lacking(c *connector, message string) string {
 // position fills in what an offset says of a connector that is not polled.
 func position(st *schemas.ConnectorStatus, o schemas.Offset) {
 	st.AccountID = cmp.Or(o.AccountID, st.AccountID)
-	st.Events, st.CompleteThrough = o.Events, o.CompleteThrough
+	st.Events, st.CompleteThrough, st.VerifiedThrough = o.Events, o.CompleteThrough, o.VerifiedThrough
 	if o.Events > 0 {
 		st.LastEventAt = o.Through
 	}

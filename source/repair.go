@@ -1,0 +1,119 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"onelogin-kafka/schemas"
+)
+
+// errNotBegun tells that a connector has no position yet, before which to repair.
+var errNotBegun = errors.New("the connector has no position yet")
+
+// repair is what a session is asked to publish, or to note, besides what it finds.
+type repair struct {
+	page     *Page
+	events   []int32
+	verified time.Time
+	reply    chan repaired
+}
+
+type repaired struct {
+	known int
+	err   error
+}
+
+// Publish has the session at work publish those events of page that its indexes
+// name, as late ones, in transactions of its own. It takes only what was created
+// before the window, whose ids nothing else will publish: what lies in it is the
+// sweep's, and what the session has published itself is not repeated; known counts
+// both. The caller has looked into the topic, in this session, for what was
+// committed before it: see Committed. When nil is returned the page is the sink's,
+// else it is the caller's.
+//
+// The error is an *APIError where the events are of another account, or one can
+// never be written; any other means that the session is over.
+func (p *Poller) Publish(ctx context.Context, page *Page, events []int32) (known int, err error) {
+	return p.request(ctx, repair{page: page, events: events})
+}
+
+// MarkVerified notes in the position that everything created before through was
+// compared with the topic.
+func (p *Poller) MarkVerified(ctx context.Context, through time.Time) error {
+	_, err := p.request(ctx, repair{page: &Page{}, verified: through})
+	return err
+}
+
+func (p *Poller) request(ctx context.Context, r repair) (known int, err error) {
+	r.reply = make(chan repaired, 1)
+	select {
+	case p.asked() <- r:
+		got := <-r.reply
+		return got.known, got.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (p *Poller) asked() chan repair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.repairs == nil {
+		p.repairs = make(chan repair)
+	}
+	return p.repairs
+}
+
+// Committed is the position as it is known to be committed; zero while there is
+// none. What was created before its WindowStart is in the topic by then, or will
+// never be published but by a repair.
+func (p *Poller) Committed() schemas.Offset {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offset
+}
+
+// repair publishes what q asks for. It returns what ends the session.
+func (s *session) repair(ctx context.Context, q repair) error {
+	known, err := s.publish(ctx, q)
+	q.reply <- repaired{known, err}
+	if _, void := errors.AsType[*sinkError](err); void || ctx.Err() != nil {
+		return err
+	}
+	return nil
+}
+
+func (s *session) publish(ctx context.Context, q repair) (known int, err error) {
+	switch {
+	case s.fresh:
+		return 0, errNotBegun
+	case !s.ours(q.page):
+		return 0, &APIError{Kind: Configuration, Stage: "Configuration", Message: "Configuration Error", Err: errOtherAccount}
+	}
+	c := &s.scratch
+	*c = change{page: q.page, offset: s.off, fresh: c.fresh[:0], old: c.old[:0], dead: c.dead[:0]}
+	c.lateBefore = s.win.start
+	c.offset.VerifiedThrough = later(c.offset.VerifiedThrough, q.verified.UTC())
+	for _, i := range q.events {
+		ev := &q.page.Events[i]
+		if !ev.CreatedAt.Before(s.win.start) || s.win.has(ev.ID) || !s.strays.add(ev.ID) {
+			known++
+			continue
+		}
+		c.fresh = append(c.fresh, i)
+	}
+	ids := make([]int64, 0, len(c.fresh))
+	for _, i := range c.fresh {
+		ids = append(ids, q.page.Events[i].ID)
+	}
+	before := s.ledger
+	if err := s.take(ctx, &reading{}, c, false); err != nil {
+		s.ledger = before
+		for _, id := range ids {
+			s.strays.remove(id)
+		}
+		return 0, err
+	}
+	return known, nil
+}
