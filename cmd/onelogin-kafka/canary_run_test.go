@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,17 +149,24 @@ func (s *stage) play() {
 	}
 }
 
-// pages looks through every page of the console.
+// pages looks through every page of the console, all at once: where Kafka does
+// not answer, those that change something wait for it.
 func (s *stage) pages(p *process, when string) {
 	s.t.Helper()
+	var wg sync.WaitGroup
 	for _, pattern := range console.Patterns() {
 		for _, authorized := range []bool{true, false} {
-			s.secrets.find(s.t, fmt.Sprintf("%s, secrets %s, with the token: %v", pattern, when, authorized), s.ask(p, pattern, authorized))
+			wg.Go(func() {
+				s.secrets.find(s.t, fmt.Sprintf("%s, secrets %s, with the token: %v", pattern, when, authorized), s.ask(p, pattern, authorized))
+			})
 		}
-		if _, said := s.request(p, pattern, "another"); strings.Contains(pattern, "/api/") && !strings.Contains(said, "401") {
-			s.t.Errorf("%s with another token: got %s", pattern, said)
-		}
+		wg.Go(func() {
+			if _, said := s.request(p, pattern, "another"); strings.Contains(pattern, "/api/") && !strings.Contains(said, "401") {
+				s.t.Errorf("%s with another token: got %s", pattern, said)
+			}
+		})
 	}
+	wg.Wait()
 }
 
 // commands runs what runs beside the service, and ends by itself.
@@ -183,11 +191,20 @@ func (s *stage) commands() {
 // command runs a command that ends by itself.
 func (s *stage) command(code int, secrets string, args ...string) {
 	s.t.Helper()
+	s.began(code, secrets, args...)()
+}
+
+// began starts a command, and returns what waits for its end.
+func (s *stage) began(code int, secrets string, args ...string) (ended func()) {
+	s.t.Helper()
 	p := startProcess(s.t, append(args, "--config", s.config)...)
-	<-p.done
-	s.secrets.find(s.t, fmt.Sprintf("%q, the secrets being %s", args, secrets), p.all())
-	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		s.t.Errorf("%q, the secrets being %s: got exit %d, want %d\n%s", args, secrets, got, code, p.all())
+	return func() {
+		s.t.Helper()
+		<-p.done
+		s.secrets.find(s.t, fmt.Sprintf("%q, the secrets being %s", args, secrets), p.all())
+		if got := p.cmd.ProcessState.ExitCode(); got != code {
+			s.t.Errorf("%q, the secrets being %s: got exit %d, want %d\n%s", args, secrets, got, code, p.all())
+		}
 	}
 }
 
@@ -217,15 +234,16 @@ func (s *stage) wrong(run *process) {
 			return strings.Contains(s.ask(run, "POST /api/v1/connectors/{name}/check", true), "Credentials error")
 		})
 		s.pages(run, "wrong")
-		s.command(3, "wrong", "check")
-		s.command(3, "wrong", "check", "--json")
-		s.command(exitFail, "wrong", "status")
-		s.command(exitFail, "wrong", "offsets", "list")
-		s.command(exitFail, "wrong", "deadletter", "list")
-		s.command(exitFail, "wrong", "offsets", "set", "acme", "--back", "1m", "--yes")
-		s.command(exitFail, "wrong", "offsets", "import", s.exported)
-		s.command(exitFail, "wrong", "offsets", "take-over")
-		s.command(exitFail, "wrong", "offsets", "copy", "--to", "other")
+		ended := []func(){s.began(3, "wrong", "check"), s.began(3, "wrong", "check", "--json")}
+		for _, args := range [][]string{
+			{"status"}, {"offsets", "list"}, {"deadletter", "list"}, {"offsets", "set", "acme", "--back", "1m", "--yes"},
+			{"offsets", "import", s.exported}, {"offsets", "take-over"}, {"offsets", "copy", "--to", "other"},
+		} {
+			ended = append(ended, s.began(exitFail, "wrong", args...))
+		}
+		for _, wait := range ended {
+			wait()
+		}
 		tail := startProcess(t, "tail", "--config", s.config)
 		s.await(tail, "tail's trouble", func() bool { return strings.Contains(tail.errs.String(), "cannot be reached") })
 		tail.end()
