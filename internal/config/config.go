@@ -40,6 +40,10 @@ type Config struct {
 	Memory Size `yaml:"memory" config:"auto"`
 	HTTP   HTTP `yaml:"http"`
 	Log    Log  `yaml:"log"`
+	// Proxy is the way to OneLogin of all connectors that have none of their own.
+	Proxy Proxy `yaml:"proxy"`
+	// CAFile is trusted for OneLogin and proxies, besides the system's authorities.
+	CAFile string `yaml:"ca_file"`
 	// Connectors are those that can be polled: of the file, then of
 	// ConnectorsDir in the order of their file names, then the last good
 	// versions of those that are set aside.
@@ -50,6 +54,9 @@ type Config struct {
 	ConnectorsDir string `yaml:"connectors_dir"`
 	// Secrets is what opens the sealed secrets of the control log.
 	Secrets Secrets `yaml:"secrets"`
+
+	// Authorities are the content of CAFile, in PEM form.
+	Authorities []byte `yaml:"-" json:"-"`
 
 	// Warnings are what is not wrong and yet hardly meant. None holds a secret.
 	Warnings Problems `yaml:"-" json:"-"`
@@ -241,6 +248,8 @@ type Log struct {
 	Level string `yaml:"level"`
 	// Format is auto, console or json.
 	Format string `yaml:"format"`
+	// Requests has each request to OneLogin logged.
+	Requests bool `yaml:"requests"`
 }
 
 // TypeOneLogin is the only type of connector.
@@ -266,6 +275,8 @@ type Connector struct {
 	// BaseURL replaces "https://<domain>", without a slash at its end; empty =
 	// not replaced.
 	BaseURL string `yaml:"base_url"`
+	// Proxy is the way to OneLogin; what the connector leaves open is that of all.
+	Proxy Proxy `yaml:"proxy"`
 	// Paused connectors keep their position and are not polled.
 	Paused bool `yaml:"paused"`
 
@@ -287,9 +298,9 @@ type Connector struct {
 // Equal tells whether c and o mean the same connector, configured the same. A
 // secret file whose content has changed is the same secret.
 func (c Connector) Equal(o Connector) bool {
-	same := c.ClientSecret.Equal(o.ClientSecret)
+	same := c.ClientSecret.Equal(o.ClientSecret) && c.Proxy.Equal(o.Proxy)
 	for _, x := range []*Connector{&c, &o} {
-		x.ClientSecret, x.Source, x.File, x.content = Secret{}, "", "", 0
+		x.Proxy, x.ClientSecret, x.Source, x.File, x.content = Proxy{}, Secret{}, "", "", 0
 	}
 	return same && c == o
 }

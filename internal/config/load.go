@@ -66,6 +66,8 @@ type loader struct {
 	contents map[string]uint64
 	// warnings are what Config.Warnings will be.
 	warnings Problems
+	// way is the proxy of all connectors.
+	way Proxy
 }
 
 // contentSeed makes what tells secrets apart worthless outside this process.
@@ -152,6 +154,7 @@ func (l *loader) load(path string, last *Config) *Config {
 	}
 	l.complete(&cfg, root)
 	l.validate(&cfg, root)
+	l.way = cfg.Proxy
 	var entries []*entry
 	for i, c := range cfg.Connectors {
 		e := &entry{connector: c, at: root.sub("connectors").item(i)}
@@ -199,7 +202,7 @@ func (l *loader) complete(cfg *Config, root place) {
 		}
 		cfg.Instance = name
 	}
-	paths := []*string{&cfg.Kafka.Embedded, &cfg.ConnectorsDir}
+	paths := []*string{&cfg.Kafka.Embedded, &cfg.ConnectorsDir, &cfg.CAFile}
 	if t := cfg.Kafka.TLS; t != nil {
 		paths = append(paths, &t.CAFile, &t.CertFile, &t.KeyFile)
 	}

@@ -56,6 +56,8 @@ func (l *loader) validate(cfg *Config, root place) {
 	}
 	l.http(&cfg.HTTP, root.sub("http"))
 	l.keys(cfg.Secrets.Keys, root.sub("secrets.keys"))
+	l.proxies(&cfg.Proxy, root.sub("proxy"))
+	l.authorities(cfg, root.sub("ca_file"))
 	oneOf(root.sub("log.level"), cfg.Log.Level, "trace", "debug", "info", "warn", "error")
 	oneOf(root.sub("log.format"), cfg.Log.Format, "auto", "console", "json")
 }
@@ -367,6 +369,8 @@ func (l *loader) connector(c *Connector, at place) {
 	}
 	l.credential(c, at)
 	c.content = l.contents[c.ClientSecret.File()]
+	l.proxy(&c.Proxy, at.sub("proxy"))
+	c.Proxy = c.Proxy.Or(l.way)
 	pace(c, at)
 	startFrom(c, at.sub("start_from"))
 	within(at.sub("rate_limit.share"), c.RateLimit.Share, 1e-9, 1, "a number above 0, up to 1")

@@ -37,7 +37,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Cleanup(s.Close)
 		addrs[fmt.Sprintf("tenant-%d.test:80", i)] = s.Listener.Addr().String()
 	}
-	tr := NewTransport(Limits{Connections: most})
+	tr := NewTransport(Limits{Connections: most}, nil)
 	tr.DialContext = bounded(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addrs[addr])
 	}, most)

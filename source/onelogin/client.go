@@ -30,14 +30,15 @@ type Config struct {
 	// so that a rotated secret needs no restart. White space around the secret
 	// is not part of it. Its error must not hold the secret.
 	Secret func() (string, error)
+	// Proxy is the way to it.
+	Proxy Proxy
 }
 
 // Options are the outside of a Client. The zero value is ready to use.
 type Options struct {
 	// HTTP carries the requests; nil makes a transport of the client's own.
 	// Many clients may share one NewTransport. It must not follow redirects
-	// (no http.RoundTripper does) and should not use a proxy from the
-	// environment.
+	// (no http.RoundTripper does). Config.Proxy needs a NewTransport.
 	HTTP http.RoundTripper
 	// Log gets debug lines only.
 	Log zerolog.Logger
@@ -48,6 +49,8 @@ type Options struct {
 	// Observe, if not nil, is told of each HTTP request when it ends. endpoint
 	// and code come from closed lists, see Endpoints and Codes.
 	Observe func(endpoint, code string, d time.Duration)
+	// Trace, if not nil, is told of each HTTP request when it ends.
+	Trace func(Exchange)
 	// Edges keeps the pace of all calls of the process; nil = none is kept, and
 	// what an edge refuses is the caller's to try again.
 	Edges *Edges
@@ -95,6 +98,7 @@ type Client struct {
 	base     string // scheme, host and path prefix, without a slash at the end
 	clientID string
 	secret   func() (string, error)
+	way      func() *route   // the way out of one request; it returns nil for the direct one
 	owned    *http.Transport // nil when the transport came from outside
 
 	edge      *edge        // nil: no pace is kept
@@ -122,11 +126,16 @@ func New(cfg Config, opts Options) (*Client, error) {
 	if cfg.Secret == nil {
 		return nil, configurationError(errNoSecret)
 	}
+	way, err := newRoute(cfg.Proxy)
+	if err != nil {
+		return nil, configurationError(err)
+	}
 	c := &Client{
 		opts:     opts,
 		base:     base,
 		clientID: cfg.ClientID,
 		secret:   cfg.Secret,
+		way:      way,
 		tokens:   newTokens(),
 	}
 	if opts.Edges != nil {
@@ -140,7 +149,7 @@ func New(cfg Config, opts Options) (*Client, error) {
 		c.opts.UserAgent = "onelogin-kafka"
 	}
 	if c.opts.HTTP == nil {
-		c.owned = NewTransport(c.opts.Limits)
+		c.owned = NewTransport(c.opts.Limits, nil)
 		c.opts.HTTP = c.owned
 	}
 	return c, nil

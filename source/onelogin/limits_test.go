@@ -245,7 +245,7 @@ func TestTimeLimits(t *testing.T) {
 				}
 				srv := &http.Server{Handler: mux}
 				go func() { _ = srv.Serve(l) }()
-				tr := NewTransport(Limits{})
+				tr := NewTransport(Limits{}, nil)
 				tr.DialContext = l.dial
 				defer func() {
 					tr.CloseIdleConnections()

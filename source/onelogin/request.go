@@ -3,17 +3,12 @@ package onelogin
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"onelogin-kafka/source"
@@ -62,32 +57,6 @@ func codeLabel(status int) string {
 		return fmt.Sprint(status/100) + "xx"
 	}
 	return "other"
-}
-
-// NewTransport returns a transport fit for OneLogin: HTTP/1.1 with keep-alive
-// and gzip, no proxy from the environment, and the limits of l. Clients may
-// share it.
-func NewTransport(l Limits) *http.Transport {
-	l = l.withDefaults()
-	var h1 http.Protocols
-	h1.SetHTTP1(true)
-	dial := (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	if l.Connections > 0 {
-		dial = bounded(dial, l.Connections)
-	}
-	return &http.Transport{
-		Proxy:       nil,
-		DialContext: dial,
-		// What is idle must leave room for what is not.
-		MaxIdleConns:           l.Connections / 2,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  l.ResponseHeader,
-		MaxResponseHeaderBytes: l.Header,
-		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        90 * time.Second,
-		Protocols:              &h1,
-	}
 }
 
 // BodyTooLargeError says that an answer was given up because of its size.
@@ -192,7 +161,8 @@ func (c *Client) doOnce(ctx context.Context, r request) (*answer, error) {
 	// caller's: ctx itself is asked first wherever something failed.
 	rctx, cancel := context.WithTimeout(ctx, c.opts.Limits.Request)
 	defer cancel()
-	a, err := c.exchange(rctx, r)
+	way := c.way()
+	a, err := c.exchange(onRoute(rctx, way), r)
 	code := "canceled"
 	switch {
 	case err == nil:
@@ -203,19 +173,50 @@ func (c *Client) doOnce(ctx context.Context, r request) (*answer, error) {
 		if rctx.Err() != nil {
 			err = errSlow{c.opts.Limits.Request}
 		}
-		e := transportFailure(r.stage, err)
+		e := transportFailure(r.stage, way.failure(err))
 		if a != nil {
 			e = c.annotate(e, a)
 		}
 		code, err = e.Kind.String(), e
 	}
+	took := c.opts.Now().Sub(start)
 	if c.opts.Observe != nil {
-		c.opts.Observe(r.endpoint, code, c.opts.Now().Sub(start))
+		c.opts.Observe(r.endpoint, code, took)
+	}
+	if c.opts.Trace != nil {
+		c.opts.Trace(exchangeOf(r, a, code, took))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return a, nil
+}
+
+// Exchange is what may be told of one HTTP request: no header, no query and no
+// body.
+type Exchange struct {
+	Method, Path string
+	// Code is one of Codes; Status the answer's, 0 if there was none.
+	Code   string
+	Status int
+	// Bytes are those of the answer's body as far as it was read, after
+	// decompression.
+	Bytes int
+	Took  time.Duration
+	// RequestID is what OneLogin's support asks for; empty if unknown.
+	RequestID string
+}
+
+func exchangeOf(r request, a *answer, code string, took time.Duration) Exchange {
+	path, _, _ := strings.Cut(r.url, "?")
+	if _, rest, ok := strings.Cut(path, "://"); ok {
+		path = rest[max(0, strings.Index(rest, "/")):]
+	}
+	x := Exchange{Method: r.method, Path: path, Code: code, Took: took}
+	if a != nil {
+		x.Status, x.Bytes, x.RequestID = a.status, len(a.body), requestID(a.header)
+	}
+	return x
 }
 
 // exchange returns the answer without its body beside the error when the body
@@ -315,101 +316,3 @@ var (
 	errHeaderSlow = errors.New("no answer in time")
 	errNotShown   = errors.New("the reason is not shown, since its text may hold a secret")
 )
-
-// transportFailure says what it means that no whole answer came. Errors of
-// net/http can quote the answer and can pass for errors of a context, so only
-// texts from a list of harmless types go on, and only as text.
-func transportFailure(stage string, err error) *source.APIError {
-	e := &source.APIError{Stage: stage}
-	var (
-		tooLarge *BodyTooLargeError
-		op       *net.OpError
-		timeout  interface{ Timeout() bool }
-		slow     errSlow
-		body     bodyError
-	)
-	switch {
-	case errors.Is(err, errRequest):
-		e.Kind, e.Message, e.Err = source.Configuration, msgConfiguration, errRequest
-		e.Advice = adviceConfiguration
-	case errors.As(err, &tooLarge):
-		setUnreadable(e, msgReading, tooLarge)
-	case errors.Is(err, errEncoding):
-		setUnreadable(e, msgReading, errEncoding)
-	case errors.As(err, &slow):
-		setTimeout(e, slow)
-	case errors.As(err, &op) && op.Op == "dial":
-		setUnreachable(e, harmless(err))
-	case errors.As(err, &timeout) && timeout.Timeout():
-		setTimeout(e, errHeaderSlow)
-	case errors.As(err, &op), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
-		setUnreachable(e, harmless(err))
-	case errors.As(err, &body):
-		setUnreadable(e, msgReading, errBrokenBody)
-	default:
-		setUnreachable(e, harmless(err))
-	}
-	return e
-}
-
-// harmless returns the text of err if its type is known to tell nothing but
-// addresses, names and reasons of the network's.
-func harmless(err error) error {
-	var (
-		op   *net.OpError
-		dns  *net.DNSError
-		addr *net.AddrError
-		sys  *os.SyscallError
-		slow interface{ Timeout() bool }
-		no   syscall.Errno
-		cert *tls.CertificateVerificationError
-		host x509.HostnameError
-		auth x509.UnknownAuthorityError
-		rec  tls.RecordHeaderError
-		alrt tls.AlertError
-	)
-	switch {
-	case errors.As(err, &op):
-		return harmlessOp(op)
-	case errors.As(err, &dns):
-		return errors.New(dns.Error())
-	case errors.As(err, &cert):
-		return errors.New(cert.Error())
-	case errors.As(err, &host):
-		return errors.New(host.Error())
-	case errors.As(err, &auth):
-		return errors.New(auth.Error())
-	case errors.As(err, &rec):
-		return errors.New(rec.Error())
-	case errors.As(err, &alrt):
-		return errors.New(alrt.Error())
-	case errors.As(err, &sys):
-		return errors.New(sys.Error())
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
-		return errBrokenLink
-	case errors.As(err, &no):
-		return errors.New(no.Error())
-	case errors.As(err, &addr):
-		return errors.New(addr.Error())
-	case errors.As(err, &slow) && slow.Timeout():
-		return errHeaderSlow
-	default:
-		return errNotHTTP
-	}
-}
-
-// harmlessOp is harmless for an operation of the network's, which wraps what a
-// proxy says just as what the network does. An alert of TLS has a type of its
-// own that nobody can name.
-func harmlessOp(op *net.OpError) error {
-	if op.Op == "remote error" || op.Op == "local error" {
-		return errors.New(op.Error())
-	}
-	inner := harmless(op.Err)
-	if errors.Is(inner, errNotHTTP) {
-		inner = errNotShown
-	}
-	shown := &net.OpError{Op: op.Op, Net: op.Net, Source: op.Source, Addr: op.Addr, Err: inner}
-	return errors.New(shown.Error())
-}
