@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"reflect"
 	"slices"
@@ -174,6 +175,7 @@ func settings() []setting {
 // nothing else that is wrong.
 func withSecret(path, line string) string {
 	kafka, http, main, connector := "", "", "", "client_secret: s3cret"
+	const proxy = "proxy:\n  url: http://127.0.0.1:1\n  username: u\n  "
 	switch path {
 	case "kafka.sasl.password":
 		kafka = "  sasl:\n    mechanism: SCRAM-SHA-512\n    username: u\n    " + line + "\n"
@@ -187,6 +189,10 @@ func withSecret(path, line string) string {
 		http = "  token: of-the-admins\n  " + line + "\n"
 	case "secrets.keys[].private_key":
 		main = "secrets:\n  keys:\n    - " + line + "\n"
+	case "proxy.password":
+		main = proxy + line + "\n"
+	case "connectors[].proxy.password":
+		connector += "\n    " + strings.ReplaceAll(proxy, "\n", "\n    ") + line
 	case "connectors[].client_secret":
 		connector = line
 	default:
@@ -282,7 +288,8 @@ func TestEnvironmentShowsNoSecret(t *testing.T) {
 	t.Setenv(config.EnvClientID, "id")
 	for _, f := range forms() {
 		text := f.of(m)
-		for _, name := range []string{config.EnvClientSecret, config.EnvClientSecretFile, config.EnvBrokers} {
+		for _, name := range []string{config.EnvClientSecret, config.EnvClientSecretFile, config.EnvBrokers, config.EnvHTTPSProxy} {
+			t.Setenv(config.EnvHTTPSProxy, "")
 			t.Setenv(config.EnvClientSecret, "")
 			t.Setenv(config.EnvClientSecretFile, "")
 			t.Setenv(config.EnvBrokers, "127.0.0.1:1")
@@ -293,6 +300,9 @@ func TestEnvironmentShowsNoSecret(t *testing.T) {
 			case config.EnvBrokers:
 				value = "sasl://user:" + m + "@127.0.0.1:1"
 				t.Setenv(config.EnvClientSecret, "s3cret")
+			case config.EnvHTTPSProxy:
+				value = "http://" + url.UserPassword("user", text).String() + "@127.0.0.1:1"
+				t.Setenv(config.EnvClientSecret, "s3cret")
 			}
 			if strings.Contains(value, "\x00") {
 				continue
@@ -301,6 +311,9 @@ func TestEnvironmentShowsNoSecret(t *testing.T) {
 			says := f.says("connectors[].client_secret")
 			if name == config.EnvBrokers {
 				says = "is no broker"
+			}
+			if name == config.EnvHTTPSProxy {
+				says = f.odd
 			}
 			for _, args := range refusing[:2] {
 				code, said := drive(t, args...)

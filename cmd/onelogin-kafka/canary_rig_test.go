@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -30,6 +31,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"onelogin-kafka/internal/build"
+	"onelogin-kafka/internal/proof/tunnel"
 	"onelogin-kafka/internal/registry/seal"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer"
@@ -131,7 +133,7 @@ func keyPair(t *testing.T) (cert, key []byte) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"acme.onelogin.com"}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
@@ -184,8 +186,8 @@ func (s *stage) sealing() {
 	s.secrets.add(seed[:len(seed)/2], path)
 }
 
-// openOneLogin starts a OneLogin whose one tenant has the ugliest secret, and
-// whose token endpoint for Kafka stands beside it.
+// openOneLogin starts a OneLogin whose one tenant has the ugliest secret, behind
+// a proxy that wants credentials, and a token endpoint for Kafka.
 func (s *stage) openOneLogin() (base string) {
 	t := s.t
 	t.Helper()
@@ -198,16 +200,22 @@ func (s *stage) openOneLogin() (base string) {
 		t.Fatal(err)
 	}
 	handler := s.secrets.tapped(s.sim)
-	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	oneLogin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Header.Get("User-Agent"); got != build.UserAgent() && *binary == "" {
 			t.Errorf("got User-Agent %q, want %q", got, build.UserAgent())
 		}
-		if r.URL.Path == "/kafka-token" {
-			s.token(w, r)
-			return
-		}
 		handler.ServeHTTP(w, r)
-	}))
+	})
+	pair, err := tls.LoadX509KeyPair(s.file("http.tls.cert_file"), s.file("http.tls.key_file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := httptest.NewUnstartedServer(oneLogin)
+	secure.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	s.tunnel = tunnel.Start(t, &tunnel.Proxy{To: secure.Listener.Addr().String(), Username: "user", Password: ugliest(s.proxy, false)})
+	return serve(t, http.HandlerFunc(s.token))
 }
 
 // tokenLife is how long a token of the endpoint counts.
@@ -287,6 +295,11 @@ func (s *stage) write(base string) {
 	default:
 		sasl += fmt.Sprintf("token_url: %q, client_id: id, client_secret_file: kafka.sasl.client_secret", base+"/kafka-token")
 	}
+	proxy := fmt.Sprintf("proxy: {url: %q, username: user, password_file: %q}", s.tunnel.URL, s.proxy)
+	all, own := "proxy: {no_proxy: example.com}", ", "+proxy
+	if s.proxy == "proxy.password" {
+		all, own = proxy, ""
+	}
 	text := fmt.Sprintf(`kafka:
   brokers: [%q]
   tls: {ca_file: kafka.tls.cert_file, cert_file: kafka.tls.cert_file, key_file: kafka.tls.key_file}
@@ -294,11 +307,13 @@ func (s *stage) write(base string) {
 instance: test
 http: {listen: "127.0.0.1:0", tls: {cert_file: http.tls.cert_file, key_file: http.tls.key_file}, token_file: http.token, viewer_token_file: http.viewer_token}
 secrets: {keys: [{private_key_file: "secrets.keys[].private_key", active: true}]}
-log: {level: trace, format: json}
+log: {level: trace, format: json, requests: true}
 topics: {replication_factor: 1, events: {partitions: 1}, offsets: {partitions: 1}}
+ca_file: http.tls.cert_file
+%s
 connectors:
-  - {name: acme, domain: acme, client_id: id, client_secret_file: "connectors[].client_secret", base_url: %q, poll: {min: 20ms, max: 100ms}, rate_limit: {share: 1}}
-`, s.address, sasl, base)
+  - {name: acme, domain: acme, client_id: id, client_secret_file: "connectors[].client_secret", poll: {min: 20ms, max: 100ms}, rate_limit: {share: 1}%s}
+`, s.address, sasl, all, own)
 	s.config = s.file("onelogin-kafka.yaml")
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)

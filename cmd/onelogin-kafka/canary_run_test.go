@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"onelogin-kafka/internal/console"
+	"onelogin-kafka/internal/proof/tunnel"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
@@ -22,6 +23,7 @@ type stage struct {
 	t         *testing.T
 	mechanism string
 	kafka     string // the path of what the brokers are shown
+	proxy     string // the path of what the proxy is shown
 	odd       form   // of a secret that the poller finds
 	dir       string
 	secrets   *secrets
@@ -29,6 +31,7 @@ type stage struct {
 	wants     atomic.Value // what the brokers and the token endpoint want
 	broker    *severed
 	sim       *simulator.Server
+	tunnel    *tunnel.Proxy
 	config    string // the file
 	exported  string // a file with what offsets export prints
 	address   string // of the brokers
@@ -41,14 +44,15 @@ type stage struct {
 func TestRunningShowsNoSecret(t *testing.T) {
 	values, files := secretPaths()
 	tried := map[string]bool{}
-	for _, s := range []*stage{
+	for i, s := range []*stage{
 		{mechanism: "SCRAM-SHA-256", kafka: "kafka.sasl.password", odd: named(t, "a tab")},
 		{mechanism: "SCRAM-SHA-512", kafka: "kafka.sasl.password", odd: named(t, "a line break within")},
 		{mechanism: "PLAIN", kafka: "kafka.sasl.password", odd: named(t, "not UTF-8")},
 		{mechanism: "OAUTHBEARER", kafka: "kafka.sasl.token", odd: named(t, "a reference")},
 		{mechanism: "OAUTHBEARER", kafka: "kafka.sasl.client_secret", odd: named(t, "terminal commands")},
 	} {
-		s.paths = []string{s.kafka, "http.token", "http.viewer_token", "connectors[].client_secret"}
+		s.proxy = []string{"proxy.password", "connectors[].proxy.password"}[i%2]
+		s.paths = []string{s.kafka, s.proxy, "http.token", "http.viewer_token", "connectors[].client_secret"}
 		for _, path := range append(s.paths, "kafka.tls.key_file", "http.tls.key_file", "secrets.keys[].private_key") {
 			tried[path] = true
 		}
@@ -136,13 +140,15 @@ func (s *stage) play() {
 	s.unusable(run)
 	s.keys(run)
 	s.failing(run)
+	s.proxied(run)
 	s.set(ugly, s.paths...)
 	s.await(run, "readiness at the end", func() bool { return s.ready(run) == http.StatusOK })
 	s.topics("ce_id: ", `"through":`, `"state":`)
 	if code := run.end(); code != exitOK {
 		t.Errorf("run: got exit %d", code)
 	}
-	for _, sign := range []string{`"level":"debug"`, `"level":"warn"`, `"level":"error"`, "Authentication", "Configuration Error", "the console's token cannot be read"} {
+	for _, sign := range []string{`"level":"debug"`, `"level":"warn"`, `"level":"error"`, "Authentication", "Configuration Error", "the console's token cannot be read",
+		"request to OneLogin", `"path":"/api/1/events"`} {
 		if !strings.Contains(run.errs.String(), sign) {
 			t.Errorf("the log has no %s: it is not the log that was to be looked through", sign)
 		}
@@ -299,6 +305,30 @@ func (s *stage) failing(run *process) {
 	s.set(func(path string) string { return s.odd.of(marker(path)) }, "connectors[].client_secret")
 	s.await(run, "the connector's unusable credentials", connector("Configuration Error"))
 	s.pages(run, s.odd.name+" to the poller")
+}
+
+// proxied has the proxy refuse what it is shown, and then be shown nothing since
+// it cannot be used.
+func (s *stage) proxied(run *process) {
+	s.t.Helper()
+	told := func(text string) func() bool {
+		return func() bool {
+			s.tunnel.Cut() // credentials are for new connections
+			return strings.Contains(s.ask(run, "POST /api/v1/connectors/{name}/check", true), text)
+		}
+	}
+	right := func(path string) string { return ugliest(path, false) }
+	s.set(right, "connectors[].client_secret")
+	s.await(run, "the connector's success", told("Connection successful"))
+	s.set(func(path string) string { return ugliest(path, true) }, s.proxy)
+	s.await(run, "the proxy's refusal", told("answered CONNECT with response code 407"))
+	s.pages(run, "refused by the proxy")
+	s.command(1, "refused by the proxy", "check")
+	s.set(func(path string) string { return s.odd.of(marker(path)) }, s.proxy)
+	s.await(run, "the proxy's unusable password", told("reading the proxy's password"))
+	s.pages(run, s.odd.name+" for the proxy")
+	s.set(right, s.proxy)
+	s.await(run, "the way through the proxy again", told("Connection successful"))
 }
 
 // keys replaces the private key by what is none while the service runs, and

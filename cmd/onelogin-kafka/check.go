@@ -90,7 +90,7 @@ func pick(cfg *config.Config, names []string) error {
 
 // checkAll checks Kafka and the connectors, those last that are set aside.
 func checkAll(ctx context.Context, cfg *config.Config, p *checkPrinter) error {
-	results := checkConnectors(ctx, cfg.Connectors)
+	results := checkConnectors(ctx, cfg)
 	kafka, err := checkKafka(ctx, cfg)
 	if err != nil {
 		return err
@@ -132,20 +132,19 @@ func checkKafka(ctx context.Context, cfg *config.Config) ([]preflight.Result, er
 }
 
 // checkConnectors checks some at a time; each result comes on its own channel.
-func checkConnectors(ctx context.Context, connectors []config.Connector) []<-chan preflight.Result {
-	transport := onelogin.NewTransport(onelogin.Limits{})
+func checkConnectors(ctx context.Context, cfg *config.Config) []<-chan preflight.Result {
+	transport := service.Transport(cfg, onelogin.Limits{})
 	transport.DisableKeepAlives = true
 	edges := onelogin.NewEdges(zerolog.Nop())
 	slots := make(chan struct{}, checksAtOnce)
-	results := make([]<-chan preflight.Result, len(connectors))
-	for i, c := range connectors {
+	results := make([]<-chan preflight.Result, len(cfg.Connectors))
+	for i, c := range cfg.Connectors {
 		result := make(chan preflight.Result, 1)
 		results[i] = result
 		go func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			client, err := onelogin.New(
-				onelogin.Config{Domain: c.Domain, BaseURL: c.BaseURL, ClientID: c.ClientID, Secret: c.ClientSecret.Reveal},
+			client, err := onelogin.New(service.Account(c),
 				onelogin.Options{HTTP: transport, Log: zerolog.Nop(), UserAgent: build.UserAgent(), Edges: edges})
 			if err != nil {
 				result <- preflight.Result{Target: c.Name, Failure: preflight.FailureOf(ctx, err)}

@@ -77,7 +77,11 @@ func (l *loader) proxyOfEnvironment(p *Proxy, at place) {
 	u, err := url.Parse(value)
 	if err == nil && u.User != nil {
 		p.Username = u.User.Username()
-		password, _ := u.User.Password()
+		given, _ := u.User.Password()
+		password, odd := secretText(given)
+		if odd != nil {
+			at.problem("the password in the environment variable %s %v", name, odd)
+		}
 		p.Password = NewSecret(password)
 		u.User = nil
 	}

@@ -148,17 +148,16 @@ func (s *Service) connectorsOf(cfg *config.Config) (map[string]*connector, aside
 
 // build makes a connector ready to be polled.
 func (s *Service) build(cc config.Connector) (*connector, error) {
-	client, err := onelogin.New(
-		onelogin.Config{Domain: cc.Domain, BaseURL: cc.BaseURL, ClientID: cc.ClientID, Secret: cc.ClientSecret.Reveal},
-		onelogin.Options{
-			HTTP:      s.http,
-			Log:       s.opts.Log,
-			Edges:     s.edges,
-			UserAgent: build.UserAgent(),
-			Observe: func(_, code string, _ time.Duration) {
-				s.metrics.Requests.WithLabelValues(cc.Name, code).Inc()
-			},
-		})
+	client, err := onelogin.New(Account(cc), onelogin.Options{
+		HTTP:      s.http,
+		Log:       s.opts.Log,
+		Edges:     s.edges,
+		UserAgent: build.UserAgent(),
+		Trace:     s.traced(cc.Name),
+		Observe: func(_, code string, _ time.Duration) {
+			s.metrics.Requests.WithLabelValues(cc.Name, code).Inc()
+		},
+	})
 	if err != nil {
 		return nil, err
 	}

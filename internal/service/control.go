@@ -66,6 +66,7 @@ func (s *Service) addRecorded(all *config.Config) {
 	next := map[string]config.Connector{}
 	var shadow []string
 	for _, cc := range good {
+		cc.Proxy = cc.Proxy.Or(all.Proxy)
 		next[cc.Name] = cc
 		if ofFile[cc.Name] {
 			shadow = append(shadow, cc.Name)

@@ -36,9 +36,8 @@ func (s *Service) CheckDraft(ctx context.Context, cc config.Connector) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	client, err := onelogin.New(
-		onelogin.Config{Domain: cc.Domain, BaseURL: cc.BaseURL, ClientID: cc.ClientID, Secret: cc.ClientSecret.Reveal},
-		onelogin.Options{HTTP: s.http, Log: s.opts.Log, Edges: s.edges, UserAgent: build.UserAgent()})
+	cc.Proxy = cc.Proxy.Or(s.proxy())
+	client, err := onelogin.New(Account(cc), onelogin.Options{HTTP: s.http, Log: s.opts.Log, Edges: s.edges, UserAgent: build.UserAgent()})
 	if err != nil {
 		return err
 	}

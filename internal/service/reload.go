@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -275,11 +276,15 @@ func changed(a, b *config.Config) []string {
 	for i := range va.NumField() {
 		switch name := va.Type().Field(i).Tag.Get("yaml"); name {
 		case "-", "connectors", "connectors_dir", "secrets":
+		case "proxy", "ca_file": // the connectors' own; and what is in the file counts
 		default:
 			if !reflect.DeepEqual(va.Field(i).Interface(), vb.Field(i).Interface()) {
 				names = append(names, name)
 			}
 		}
+	}
+	if !bytes.Equal(a.Authorities, b.Authorities) {
+		names = append(names, "ca_file")
 	}
 	return names
 }

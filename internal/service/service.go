@@ -76,6 +76,7 @@ type settings struct {
 	instance string
 	key      schemas.KeyStrategy
 	compact  bool
+	requests bool // are logged
 	shards   int32
 }
 
@@ -95,7 +96,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		memory:   memory.NewBudget(opts.Memory.Pages()),
 		http:     opts.HTTP,
 		settings: settings{
-			instance: cfg.Instance, key: cfg.Key, compact: cfg.Value == config.ValueCompact,
+			instance: cfg.Instance, key: cfg.Key, compact: cfg.Value == config.ValueCompact, requests: cfg.Log.Requests,
 			shards: int32(cfg.Topics.Offsets.Partitions),
 		},
 		connectors: map[string]*connector{},
@@ -117,7 +118,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 	s.control.Watch(s.rung)
 	s.reload.done(cfg.Sum)
 	if s.http == nil {
-		t := onelogin.NewTransport(onelogin.Limits{Connections: s.forOneLogin(len(cfg.Connectors))})
+		t := Transport(cfg, onelogin.Limits{Connections: s.forOneLogin(len(cfg.Connectors))})
 		// Many connectors can share one host: a proxy, or the simulator.
 		t.MaxIdleConnsPerHost = 512
 		s.http = t

@@ -38,14 +38,20 @@ func Start(t testing.TB, p *Proxy) *Proxy {
 	t.Helper()
 	p.Server = httptest.NewServer(http.HandlerFunc(p.serve))
 	t.Cleanup(func() {
-		p.mu.Lock()
-		for _, c := range p.conns {
-			c.Close()
-		}
-		p.mu.Unlock()
+		p.Cut()
 		p.Close()
 	})
 	return p
+}
+
+// Cut closes all that goes through the proxy.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
 }
 
 // Asked lists what the proxy was asked for: host:port of each CONNECT, "<method>
