@@ -174,7 +174,11 @@ func TestDefaultLimits(t *testing.T) {
 		t.Errorf("got %+v", c.opts.Limits)
 	}
 	tr := c.owned
-	if tr.Proxy != nil || tr.ResponseHeaderTimeout != want.ResponseHeader || tr.MaxResponseHeaderBytes != want.Header || tr.DisableCompression {
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://acme.onelogin.com/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if proxy, err := tr.Proxy(req); proxy != nil || err != nil || tr.ResponseHeaderTimeout != want.ResponseHeader || tr.MaxResponseHeaderBytes != want.Header || tr.DisableCompression {
 		t.Error("the transport has a proxy or lacks a limit")
 	}
 }
