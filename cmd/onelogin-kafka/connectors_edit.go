@@ -126,7 +126,12 @@ func newConnectorsAdd() *cobra.Command {
 			if configured(cfg, d.Name) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "note: a file has a connector %s too, and is used as long as it is there\n", d.Name)
 			}
-			return save(ctx, cmd, r, d, 0, by(), *f.test, *asJSON)
+			if *f.test {
+				if err := testDraft(ctx, cmd, cfg, r, d); err != nil {
+					return err
+				}
+			}
+			return save(ctx, cmd, r, d, 0, by(), *asJSON)
 		})
 	}
 	return cmd
@@ -156,19 +161,19 @@ func newConnectorsEdit() *cobra.Command {
 			if err := f.apply(cmd, &d); err != nil {
 				return err
 			}
-			return save(ctx, cmd, r, d, c.Generation, by(), *f.test, *asJSON)
+			if *f.test {
+				if err := testDraft(ctx, cmd, cfg, r, d); err != nil {
+					return err
+				}
+			}
+			return save(ctx, cmd, r, d, c.Generation, by(), *asJSON)
 		})
 	}
 	return cmd
 }
 
-// save puts a draft, after its connection was tested if that is asked for.
-func save(ctx context.Context, cmd *cobra.Command, r *registry.Registry, d registry.Draft, generation int64, by registry.Who, test, asJSON bool) error {
-	if test {
-		if err := testDraft(ctx, cmd, r, d); err != nil {
-			return err
-		}
-	}
+// save puts a draft.
+func save(ctx context.Context, cmd *cobra.Command, r *registry.Registry, d registry.Draft, generation int64, by registry.Who, asJSON bool) error {
 	c, err := r.Put(ctx, d, generation, by)
 	if err != nil {
 		return err
@@ -179,7 +184,7 @@ func save(ctx context.Context, cmd *cobra.Command, r *registry.Registry, d regis
 
 // testDraft runs the stages of check on a draft. A secret that is not given is
 // the one that is saved, if a key here opens it.
-func testDraft(ctx context.Context, cmd *cobra.Command, r *registry.Registry, d registry.Draft) error {
+func testDraft(ctx context.Context, cmd *cobra.Command, cfg *config.Config, r *registry.Registry, d registry.Draft) error {
 	d, err := r.Check(d)
 	if err != nil {
 		return err
@@ -198,7 +203,10 @@ func testDraft(ctx context.Context, cmd *cobra.Command, r *registry.Registry, d 
 	if len(problems) > 0 {
 		return problems
 	}
-	results := checkConnectors(ctx, []config.Connector{cc})
+	cc.Proxy = cc.Proxy.Or(cfg.Proxy)
+	alone := *cfg
+	alone.Connectors = []config.Connector{cc}
+	results := checkConnectors(ctx, &alone)
 	p := &checkPrinter{out: cmd.ErrOrStderr()}
 	result := <-results[0]
 	p.print(result)

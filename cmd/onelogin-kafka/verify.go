@@ -15,6 +15,7 @@ import (
 	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/reconcile"
+	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/source"
 	"onelogin-kafka/source/onelogin"
@@ -123,10 +124,9 @@ func verify(ctx context.Context, cfg *config.Config, cluster *wire.Cluster, w re
 		return nil, usage(fmt.Errorf("nothing to verify: --from is %s, and the re-read window of connector %s begins at %s",
 			w.From.Format(time.RFC3339), w.Connector, w.To.Format(time.RFC3339)))
 	}
-	transport := onelogin.NewTransport(onelogin.Limits{})
+	transport := service.Transport(cfg, onelogin.Limits{})
 	defer transport.CloseIdleConnections()
-	client, err := onelogin.New(
-		onelogin.Config{Domain: cc.Domain, BaseURL: cc.BaseURL, ClientID: cc.ClientID, Secret: cc.ClientSecret.Reveal},
+	client, err := onelogin.New(service.Account(*cc),
 		onelogin.Options{HTTP: transport, Log: zerolog.Nop(), UserAgent: build.UserAgent()})
 	if err != nil {
 		return nil, err
