@@ -112,30 +112,29 @@ func (b *bench) spreadLater(ctx context.Context, sim *simulation, group []*insta
 	return []Result{r}, nil
 }
 
-// shares returns how many connectors each instance has. It is an error unless
-// every connector has one owner.
+// shares returns how many connectors each instance has, by what the fleet says.
+// It is an error unless every connector has an owner.
 func shares(group []*instance, connectors int) ([]int, error) {
-	owners := map[string]int{}
-	counts := make([]int, len(group))
-	for i, in := range group {
-		var list []struct {
-			Connector string `json:"connector"`
-		}
-		if err := getJSON(in.url+"/api/v1/connectors", &list); err != nil {
-			return nil, fmt.Errorf("asking instance %s for its connectors: %w", members[i], err)
-		}
-		for _, c := range list {
-			owners[c.Connector]++
-			if owners[c.Connector] > 1 {
-				return nil, fmt.Errorf("%s has two owners", c.Connector)
-			}
-		}
-		if counts[i] = len(list); counts[i] == 0 {
-			return nil, errors.New("instance " + members[i] + " has no connectors")
+	var fleet struct {
+		Instances []struct {
+			Instance   string `json:"instance"`
+			Connectors int    `json:"connectors"`
+		} `json:"instances"`
+	}
+	if err := getJSON(group[0].url+"/api/v1/fleet", &fleet); err != nil {
+		return nil, fmt.Errorf("asking instance %s for the fleet: %w", members[0], err)
+	}
+	counts, owned := make([]int, len(group)), 0
+	for _, in := range fleet.Instances {
+		if i := slices.Index(members[:], in.Instance); i >= 0 {
+			counts[i], owned = in.Connectors, owned+in.Connectors
 		}
 	}
-	if len(owners) != connectors {
-		return nil, fmt.Errorf("%d of %d connectors have an owner", len(owners), connectors)
+	if i := slices.Index(counts, 0); i >= 0 {
+		return nil, errors.New("instance " + members[i] + " has no connectors")
+	}
+	if owned != connectors {
+		return nil, fmt.Errorf("%d of %d connectors have an owner", owned, connectors)
 	}
 	return counts, nil
 }

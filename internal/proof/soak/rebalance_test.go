@@ -14,19 +14,23 @@ import (
 
 // owners says which running instance polls each tenant.
 func (w *World) owners() map[string]string {
-	owners := map[string]string{}
+	served := map[int]string{}
 	for _, in := range w.all() {
 		if in.Ended() {
 			continue
 		}
-		var list []struct {
-			Connector string `json:"connector"`
-		}
-		if in.get("/api/v1/connectors", &list) != nil {
+		shards, err := in.Shards()
+		if err != nil {
 			continue
 		}
-		for _, c := range list {
-			owners[c.Connector] = in.Name
+		for _, s := range shards {
+			served[s] = in.Name
+		}
+	}
+	owners := map[string]string{}
+	for _, c := range w.statuses() {
+		if in := served[c.Shard]; in != "" {
+			owners[c.Connector] = in
 		}
 	}
 	return owners

@@ -44,20 +44,31 @@ func TestWhatIsStuckIsFound(t *testing.T) {
 	w.conclude(finish)
 }
 
-// state is what the instances say of a tenant.
-func (w *World) state(tenant string) string {
+// status is what the fleet says of a tenant.
+type status struct {
+	Connector string `json:"connector"`
+	State     string `json:"state"`
+	Shard     int    `json:"shard"`
+}
+
+// statuses asks any instance that answers.
+func (w *World) statuses() []status {
 	for _, in := range w.all() {
-		var list []struct {
-			Connector string `json:"connector"`
-			State     string `json:"state"`
+		var list struct {
+			Connectors []status `json:"connectors"`
 		}
-		if in.Ended() || in.get("/api/v1/connectors", &list) != nil {
-			continue
+		if !in.Ended() && in.get("/api/v1/connectors?per_page=1000", &list) == nil {
+			return list.Connectors
 		}
-		for _, c := range list {
-			if c.Connector == tenant {
-				return c.State
-			}
+	}
+	return nil
+}
+
+// state is what the fleet says of a tenant.
+func (w *World) state(tenant string) string {
+	for _, c := range w.statuses() {
+		if c.Connector == tenant {
+			return c.State
 		}
 	}
 	return ""
