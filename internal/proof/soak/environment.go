@@ -185,18 +185,23 @@ func (w *World) write(path, text string) error {
 	return errors.Join(os.WriteFile(tmp, []byte(text), 0o600), os.Rename(tmp, path))
 }
 
-func (w *World) writeConfig(instance string) string {
-	path := w.path(instance + ".yaml")
+// writeConfig writes an instance's configuration. The last version knows nothing
+// of the control log, and refuses what it does not know.
+func (w *World) writeConfig(instance string, last bool) string {
+	path, control := w.path(instance+".yaml"), ""
+	if !last {
+		control = fmt.Sprintf(", connectors: {name: %s}, audit: {name: %s}", w.topic("connectors"), w.topic("audit"))
+	}
 	w.must(w.write(path, fmt.Sprintf(`kafka: {brokers: [%s]}
 group: %s
 instance: %s
-topics: {replication_factor: %d, events: {name: %s, partitions: 6}, offsets: {name: %s, partitions: %d}, status: {name: %s}, deadletter: {name: %s}, connectors: {name: %s}, audit: {name: %s}}
+topics: {replication_factor: %d, events: {name: %s, partitions: 6}, offsets: {name: %s, partitions: %d}, status: {name: %s}, deadletter: {name: %s}%s}
 http: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
 connectors_dir: %s
 %s
 `, strings.Join(w.plan.Brokers, ", "), w.name, instance, min(3, len(w.plan.Cluster.Nodes())), w.topic("events"), w.topic("offsets"), w.plan.Shards,
-		w.topic("status"), w.topic("deadletter"), w.topic("connectors"), w.topic("audit"), w.path("connectors"), w.plan.Config)))
+		w.topic("status"), w.topic("deadletter"), control, w.path("connectors"), w.plan.Config)))
 	return path
 }
 
@@ -208,7 +213,7 @@ func (w *World) Start(name string) *Instance {
 	if w.version != nil {
 		bin = w.version(name)
 	}
-	in.cmd = exec.Command(bin, "run", "--config", w.writeConfig(name))
+	in.cmd = exec.Command(bin, "run", "--config", w.writeConfig(name, bin != w.binary))
 	in.cmd.Stderr = &logSink{in: in}
 	if w.clocks {
 		in.cmd.Env = append(in.cmd.Environ(), clockVariable+"="+w.path(name+".clock"))
