@@ -2,12 +2,9 @@ package producer
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-	"time"
 
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
@@ -85,28 +82,11 @@ func (h *Hand) Change(ctx context.Context, shard int32, decide Rewrite) error {
 		return err
 	}
 	m := move{
-		hand: h, protocol: p, id: rand.Text(), decide: decide, part: partition{h.offsets(), shard},
+		trial: newTrial(), hand: h, protocol: p, decide: decide, part: partition{h.offsets(), shard},
 		deed: &deed{topic: h.offsets(), group: h.Group, partitions: n},
 	}
-	wait := newBackoff(5*time.Millisecond, 500*time.Millisecond)
-	for try := 1; ; try++ {
-		err := m.once(ctx)
-		switch {
-		case err == nil:
-			return nil
-		case outcomeOf(err) == Unknown, m.doubt != nil:
-			if m.doubt == nil {
-				m.doubt = err
-			}
-			err = fmt.Errorf("%w; it could not be found out yet: %w", m.doubt, err)
-		case !errors.Is(err, ErrStale) && !errors.Is(err, ErrFenced):
-			return err
-		}
-		// The owner takes over again as soon as it is fenced, and fences us then.
-		if try == handTries || pause(ctx, wait.NextBackOff()) != nil {
-			return err
-		}
-	}
+	// The owner takes over again as soon as it is fenced, and fences us then.
+	return m.run(ctx, handTries, m.once, ErrStale, ErrFenced)
 }
 
 // audited sees to it that the audit topic is there.
@@ -120,16 +100,14 @@ func (h *Hand) audited(ctx context.Context) error {
 
 // move is one change of a shard by hand, tried until its outcome is known.
 type move struct {
+	trial
 	hand     *Hand
 	protocol Protocol
 	part     partition
 	deed     *deed
-	id       string
 	decide   Rewrite
 	// since is where the audit topic ended before the first try.
 	since *int64
-	// doubt is why the outcome of a try is unknown; nil once it has been found out.
-	doubt error
 }
 
 func (m *move) once(ctx context.Context) error {
@@ -192,17 +170,6 @@ func (m *move) committed(ctx context.Context) (done bool, err error) {
 	return done, nil
 }
 
-// changeOf is the id of the change by hand that a record belongs to; empty for
-// what a service wrote.
-func changeOf(r *schemas.Record) string {
-	for _, h := range r.Headers {
-		if h.Key == changeHeader {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
 // encode makes the batches of each partition.
 func (m *move) encode(ctx context.Context, records []schemas.Record) (map[partition][]recordBatch, error) {
 	audited := false
@@ -210,7 +177,7 @@ func (m *move) encode(ctx context.Context, records []schemas.Record) (map[partit
 		r := &records[i]
 		audited = audited || r.Topic == schemas.Audit
 		if r.Topic == schemas.Offsets || r.Topic == schemas.Audit {
-			r.Headers = append(slices.Clip(r.Headers), schemas.Header{Key: changeHeader, Value: []byte(m.id)})
+			m.mark(r)
 		}
 	}
 	if !audited {

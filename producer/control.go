@@ -3,13 +3,10 @@ package producer
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
-	"time"
 
 	kafka "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
@@ -41,10 +38,6 @@ type ControlWriter struct {
 // meanwhile. No records: nothing is to be done.
 type Decision func(known map[string][]byte) ([]schemas.Record, error)
 
-// changeHeader names the change that a record of the control log belongs to, so
-// that a change whose commit was not answered can be found.
-const changeHeader = "change"
-
 // Change writes what decide says. nil means that it is committed, or that there
 // was nothing to do; an error of decide's is returned as it is. After any other
 // error nothing was written, unless the error says that the outcome is unknown.
@@ -58,26 +51,9 @@ func (c *ControlWriter) Change(ctx context.Context, decide Decision) error {
 		}
 		c.protocol = p
 	}
-	ch := change{writer: c, id: rand.Text(), decide: decide}
-	wait := newBackoff(5*time.Millisecond, 500*time.Millisecond)
-	for try := 1; ; try++ {
-		err := ch.once(ctx)
-		switch {
-		case err == nil:
-			return nil
-		case outcomeOf(err) == Unknown, ch.doubt != nil:
-			if ch.doubt == nil {
-				ch.doubt = err
-			}
-			err = fmt.Errorf("%w; it could not be found out yet: %w", ch.doubt, err)
-		case !errors.Is(err, ErrStale) && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrCutOff):
-			return err
-		}
-		// Others that write at the same time fence us, as we do them.
-		if try == controlTries || pause(ctx, wait.NextBackOff()) != nil {
-			return err
-		}
-	}
+	ch := change{trial: newTrial(), writer: c, decide: decide}
+	// Others that write at the same time fence us, as we do them.
+	return ch.run(ctx, controlTries, ch.once, ErrStale, ErrFenced, ErrCutOff)
 }
 
 // controlTries is how often a change is tried beside others.
@@ -85,11 +61,9 @@ const controlTries = 50
 
 // change is one change of the control log, tried until its outcome is known.
 type change struct {
+	trial
 	writer *ControlWriter
-	id     string
 	decide Decision
-	// doubt is why the outcome of a try is unknown; nil once it has been found out.
-	doubt error
 }
 
 func (c *change) once(ctx context.Context) error {
@@ -140,9 +114,7 @@ func (c *change) read(ctx context.Context, part partition) (committed bool, err 
 	found := map[string][]byte{}
 	end, err := log.ReadFrom(ctx, from, func(_ int64, r *schemas.Record) error {
 		found[string(r.Key)] = bytes.Clone(r.Value)
-		committed = committed || slices.ContainsFunc(r.Headers, func(h schemas.Header) bool {
-			return h.Key == changeHeader && string(h.Value) == c.id
-		})
+		committed = committed || changeOf(r) == c.id
 		return nil
 	})
 	if errors.Is(err, kafka.OffsetOutOfRange) || err == nil && end < from {
@@ -175,7 +147,7 @@ func (c *change) encode(records []schemas.Record) (map[partition][]recordBatch, 
 			return nil, fmt.Errorf("a record of topic %s does not belong to the control log", r.Topic)
 		}
 		if r.Topic == schemas.Connectors {
-			r.Headers = append(slices.Clip(r.Headers), schemas.Header{Key: changeHeader, Value: []byte(c.id)})
+			c.mark(r)
 		}
 		p := partition{w.Topics.Specs[r.Topic].Name, 0}
 		groups[p] = append(groups[p], r)
