@@ -133,7 +133,7 @@ type movesOf struct {
 
 // Plan implements console.Positions.
 func (m *movesOf) Plan(ctx context.Context, name string, target position.Target) (console.Move, error) {
-	c, shards, err := (&moving{}).plan(ctx, m.cfg, &position.Editor{Hand: m.hand}, name, target)
+	c, shards, err := planned(ctx, m.cfg, &position.Editor{Hand: m.hand}, name, target)
 	if err != nil {
 		return console.Move{}, err
 	}

@@ -54,7 +54,7 @@ func (m *moving) run(ctx context.Context, cfg *config.Config, h *producer.Hand, 
 		fmt.Fprintf(m.cmd.ErrOrStderr(), "onelogin-kafka: %s: %s\n", clean(name), clean(err.Error()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(targets)) {
-		p, n, err := m.plan(ctx, cfg, e, name, targets[name])
+		p, n, err := planned(ctx, cfg, e, name, targets[name])
 		if errors.Is(err, position.ErrUnknown) && !configured(cfg, name) {
 			return usage(nobody(name))
 		}
@@ -103,9 +103,9 @@ type costed struct {
 	again, repeat, calls int64
 }
 
-// plan says what a target means, and counts. The owner goes on meanwhile, so the
+// planned says what a target means, and counts. The owner goes on meanwhile, so the
 // plan is made again after counting.
-func (m *moving) plan(ctx context.Context, cfg *config.Config, e *position.Editor, name string, target position.Target) (*costed, int32, error) {
+func planned(ctx context.Context, cfg *config.Config, e *position.Editor, name string, target position.Target) (*costed, int32, error) {
 	p, shards, err := e.Plan(ctx, name, target)
 	if err != nil {
 		return nil, 0, err
@@ -191,12 +191,6 @@ func (c *costed) MarshalJSON() ([]byte, error) {
 		}
 		return s.Offset.Marshal()
 	}
-	part := func(r position.Range) *position.Range {
-		if r.Empty() {
-			return nil
-		}
-		return &r
-	}
 	return json.Marshal(struct {
 		Connector string          `json:"connector"`
 		Nothing   bool            `json:"nothing_to_do"`
@@ -208,7 +202,7 @@ func (c *costed) MarshalJSON() ([]byte, error) {
 		RepeatN   int64           `json:"events_may_repeat"`
 		Skip      *position.Range `json:"skipped,omitempty"`
 		Calls     int64           `json:"calls"`
-	}{c.Before.Connector, c.Nothing(), value(&c.Before), value(&c.After), part(c.Again), c.again, part(c.Repeat), c.repeat, part(c.Skip), c.calls})
+	}{c.Before.Connector, c.Nothing(), value(&c.Before), value(&c.After), c.Again.Shown(), c.again, c.Repeat.Shown(), c.repeat, c.Skip.Shown(), c.calls})
 }
 
 func newOffsetsSet() *cobra.Command {

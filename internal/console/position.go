@@ -47,16 +47,10 @@ type shownMove struct {
 }
 
 func shownOf(handle string, m Move) shownMove {
-	part := func(r position.Range) *position.Range {
-		if r.Empty() {
-			return nil
-		}
-		return &r
-	}
 	p := &m.Plan
 	return shownMove{
 		handle, p.Before.Connector, p.Nothing(), p.Before.Offset.Through, p.After.Offset.Through,
-		part(p.Again), m.Again, part(p.Repeat), m.Repeat, part(p.Skip), m.Calls,
+		p.Again.Shown(), m.Again, p.Repeat.Shown(), m.Repeat, p.Skip.Shown(), m.Calls,
 	}
 }
 

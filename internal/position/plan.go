@@ -32,6 +32,14 @@ type Range struct {
 // Empty tells whether nothing is in r.
 func (r Range) Empty() bool { return !r.To.After(r.From) }
 
+// Shown is r for JSON and pages; nil where nothing is in it.
+func (r Range) Shown() *Range {
+	if r.Empty() {
+		return nil
+	}
+	return &r
+}
+
 // Holds tells whether t is in r.
 func (r Range) Holds(t time.Time) bool { return !t.Before(r.From) && t.Before(r.To) }
 
