@@ -1,10 +1,8 @@
 package producer
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"testing"
 	"time"
@@ -12,7 +10,6 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 
 	"onelogin-kafka/internal/proof/faultproxy"
-	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )
 
@@ -62,19 +59,7 @@ func TestChangeUnknownOutcomes(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", key, k.name), func(t *testing.T) {
 				t.Parallel()
 				addr, topics := controlRig(t)
-				proxy, err := faultproxy.Start([]faultproxy.Route{{Listen: "127.0.0.1:0", Target: addr}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() {
-					if err := proxy.Close(); err != nil {
-						t.Error(err)
-					}
-				})
-				cluster := wire.Open(wire.Config{Brokers: []string{addr}, Timeouts: wire.Timeouts{Request: time.Second}, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-					return (&net.Dialer{}).DialContext(ctx, network, proxy.Bootstrap()[0])
-				}})
-				t.Cleanup(cluster.Close)
+				cluster, proxy := behindProxy(t, addr)
 				h := &Hand{Cluster: cluster, Topics: topics, Group: "g"}
 				fault := proxy.Add(faultproxy.Fault{Kind: k.kind, Key: int16(key), Nth: 1})
 				for made := 0; made < 3; {

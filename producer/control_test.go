@@ -137,6 +137,26 @@ func TestControlDecision(t *testing.T) {
 	}
 }
 
+// behindProxy reaches the broker at addr through a proxy of which faults can be
+// had.
+func behindProxy(t *testing.T, addr string) (*wire.Cluster, *faultproxy.Set) {
+	t.Helper()
+	proxy, err := faultproxy.Start([]faultproxy.Route{{Listen: "127.0.0.1:0", Target: addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := proxy.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	cluster := wire.Open(wire.Config{Brokers: []string{addr}, Timeouts: wire.Timeouts{Request: time.Second}, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, proxy.Bootstrap()[0])
+	}})
+	t.Cleanup(cluster.Close)
+	return cluster, proxy
+}
+
 // Whatever becomes of a request, a change is made once: what happened is found
 // out by reading.
 func TestControlUnknownOutcomes(t *testing.T) {
@@ -148,19 +168,7 @@ func TestControlUnknownOutcomes(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", key, k.name), func(t *testing.T) {
 				t.Parallel()
 				addr, topics := controlRig(t)
-				proxy, err := faultproxy.Start([]faultproxy.Route{{Listen: "127.0.0.1:0", Target: addr}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() {
-					if err := proxy.Close(); err != nil {
-						t.Error(err)
-					}
-				})
-				cluster := wire.Open(wire.Config{Brokers: []string{addr}, Timeouts: wire.Timeouts{Request: time.Second}, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-					return (&net.Dialer{}).DialContext(ctx, network, proxy.Bootstrap()[0])
-				}})
-				t.Cleanup(cluster.Close)
+				cluster, proxy := behindProxy(t, addr)
 				w := &ControlWriter{Cluster: cluster, Topics: topics, Group: "g"}
 				if err := w.Change(patient(t), counting("a")); err != nil {
 					t.Fatal(err)
