@@ -16,7 +16,6 @@ import (
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/preflight"
 	"onelogin-kafka/internal/service"
-	"onelogin-kafka/producer/embedded"
 	"onelogin-kafka/source/onelogin"
 )
 
@@ -108,20 +107,13 @@ func checkAll(ctx context.Context, cfg *config.Config, p *checkPrinter) error {
 }
 
 func checkKafka(ctx context.Context, cfg *config.Config) ([]preflight.Result, error) {
-	if cfg.Kafka.Embedded != "" {
-		addrs, ok := embedded.Running(cfg.Kafka.Embedded)
-		if ok {
-			cfg.Kafka.Brokers = addrs
-		} else {
-			stop, err := startEmbedded(cfg, false, zerolog.Nop())
-			if err != nil {
-				return []preflight.Result{{Target: "kafka", Check: "reachable", Failure: &preflight.Failure{
-					Message: err.Error(), Advice: "Check kafka.embedded.",
-				}}}, nil
-			}
-			defer stop()
-		}
+	stop, err := joinEmbedded(cfg, false)
+	if err != nil {
+		return []preflight.Result{{Target: "kafka", Check: "reachable", Failure: &preflight.Failure{
+			Message: err.Error(), Advice: "Check kafka.embedded.",
+		}}}, nil
 	}
+	defer stop()
 	cluster, err := service.Cluster(cfg)
 	if err != nil {
 		return nil, usage(err)

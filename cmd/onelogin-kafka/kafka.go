@@ -9,18 +9,26 @@ import (
 	"onelogin-kafka/producer/wire"
 )
 
-// withCluster runs do on the configured Kafka. An embedded broker is the one
-// that another process runs on its folder, or else started for as long.
-func withCluster(cfg *config.Config, do func(*wire.Cluster) error) error {
-	if addrs, ok := embedded.Running(cfg.Kafka.Embedded); ok && cfg.Kafka.Embedded != "" {
-		cfg.Kafka.Brokers = addrs
-	} else {
-		stop, err := startEmbedded(cfg, true, zerolog.Nop())
-		if err != nil {
-			return err
+// joinEmbedded points the configuration at its embedded broker, where it has
+// one: that which another process runs on the folder, or else one that is started
+// until stop is called.
+func joinEmbedded(cfg *config.Config, sync bool) (stop func(), err error) {
+	if cfg.Kafka.Embedded != "" {
+		if addrs, ok := embedded.Running(cfg.Kafka.Embedded); ok {
+			cfg.Kafka.Brokers = addrs
+			return func() {}, nil
 		}
-		defer stop()
 	}
+	return startEmbedded(cfg, sync, zerolog.Nop())
+}
+
+// withCluster runs do on the configured Kafka.
+func withCluster(cfg *config.Config, do func(*wire.Cluster) error) error {
+	stop, err := joinEmbedded(cfg, true)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	cluster, err := service.Cluster(cfg)
 	if err != nil {
 		return usage(err)
