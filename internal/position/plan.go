@@ -69,6 +69,10 @@ func refused(format string, args ...any) error {
 // Nothing tells that the position is there already.
 func (p *Plan) Nothing() bool { return p.Before.equal(&p.After) }
 
+// open tells that all is asked for again up to when it is applied: without a
+// position before or after, no id is known.
+func (p *Plan) open() bool { return p.Before.Fresh || p.After.Fresh }
+
 // Move says what it means to move s to target. now is when the position is
 // written.
 func (s *State) Move(target Target, now time.Time) (Plan, error) {
@@ -213,7 +217,7 @@ func (p *Plan) Renew(now *State, at time.Time) (Plan, error) {
 		return q, err
 	case p.Skip.Empty() != q.Skip.Empty():
 		return q, conflict("it is at %s now", b.Through.Format(time.RFC3339Nano))
-	case !p.Target.Reset && !q.Repeat.Empty() && (p.Repeat.Empty() || q.Repeat.To.After(p.Repeat.To)):
+	case !p.open() && !q.Repeat.Empty() && (p.Repeat.Empty() || q.Repeat.To.After(p.Repeat.To)):
 		return q, conflict("its window begins at %s now, so that more may be repeated", b.WindowStart.Format(time.RFC3339Nano))
 	}
 	return q, nil

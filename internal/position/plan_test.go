@@ -161,6 +161,28 @@ func TestRenew(t *testing.T) {
 	}
 }
 
+// TestRenewWithoutAPosition: what reaches to the present is no conflict for the
+// time that has passed since the plan.
+func TestRenewWithoutAPosition(t *testing.T) {
+	exported, fresh := sample(), State{Connector: "acme", Fresh: true, Minutes: map[time.Time][]int64{}}
+	for name, tc := range map[string]struct {
+		from   State
+		target Target
+	}{
+		"reset":               {sample(), Target{Reset: true, StartFrom: at(time.Hour)}},
+		"imported to nothing": {fresh, Target{Import: &exported}},
+	} {
+		p, err := tc.from.Move(tc.target, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := p.Renew(&tc.from, noon.Add(time.Minute))
+		if err != nil || !q.Repeat.To.Equal(noon.Add(time.Minute)) {
+			t.Errorf("%s: got %+v, %v", name, q.Repeat, err)
+		}
+	}
+}
+
 // FuzzParse: what is taken is sound, and comes back as it was.
 func FuzzParse(f *testing.F) {
 	b, err := json.Marshal(sample())

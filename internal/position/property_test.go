@@ -155,6 +155,9 @@ func (j *journal) note(kind string, p position.Plan, err error) {
 		return
 	}
 	j.done[kind]++
+	if p.Before.Fresh || p.After.Fresh { // it reaches to when it was applied
+		p.Repeat.To = time.Now()
+	}
 	j.applied[p.Before.Connector] = append(j.applied[p.Before.Connector], p)
 }
 
