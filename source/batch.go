@@ -95,6 +95,7 @@ func (s *session) take(ctx context.Context, r *reading, c *change, end bool) err
 		s.takeBack(c)
 		free(c.page.held)
 		if errors.Is(err, ErrTooLarge) {
+			s.p.withdraw()
 			return &APIError{Kind: Refused, Stage: "Kafka", Message: ErrTooLarge.Error(),
 				Advice: "Raise max.message.bytes of the topic; the connector waits and skips nothing.", Err: err}
 		}

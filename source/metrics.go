@@ -4,12 +4,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"onelogin-kafka/schemas"
 )
 
 // Metrics are what pollers count, by connector. One Metrics serves all pollers
-// of a process. A nil *Metrics counts nothing.
+// of a process. A nil *Metrics counts nothing. State, lag and what is left of a
+// budget are not among them: a gauge that is set when something happens stands
+// still when nothing does, so whoever shows them asks Poller.Status.
 type Metrics struct {
 	// Requests counts API calls by connector and code: the HTTP status, or the
 	// Kind where there was no answer. The client counts here.
@@ -23,9 +23,6 @@ type Metrics struct {
 	throttled   *prometheus.CounterVec
 	lastEvent   *prometheus.GaugeVec
 	lastPoll    *prometheus.GaugeVec
-	lag         *prometheus.GaugeVec
-	remaining   *prometheus.GaugeVec
-	state       *prometheus.GaugeVec
 	lateness    *prometheus.HistogramVec
 
 	vanished                                      *prometheus.CounterVec
@@ -54,14 +51,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		throttled:       counter("onelogin_throttled_total", "API answers that refused a call because the account's budget was used up."),
 		lastEvent:       gauge("onelogin_last_event_timestamp_seconds", "created_at of the newest event committed."),
 		lastPoll:        gauge("onelogin_last_poll_success_timestamp_seconds", "When the API was last read to its end."),
-		lag:             gauge("onelogin_lag_seconds", "How far what is offered to Kafka lies behind what the API may show."),
-		remaining:       gauge("onelogin_rate_limit_remaining", "API calls left in the account's window."),
 		vanished:        counter("onelogin_vanished_events_total", "Published events that the API does not show any more and that are not waited for any longer."),
 		through:         gauge("onelogin_through_timestamp_seconds", "created_at up to which everything that the API shows is committed."),
 		completeThrough: gauge("onelogin_complete_through_timestamp_seconds", "created_at up to which everything was read again a sweep window later, and is committed."),
 		windowIDs:       gauge("onelogin_window_ids", "Ids of published events that are held to know them again."),
 		pageSize:        gauge("onelogin_page_size", "Elements that a page of the API holds at most."),
-		state:           gauge("onelogin_state", "1 for the connector's state, 0 for the others.", "state"),
 		lateness: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "onelogin_event_lateness_seconds",
 			Help:    "Age of late events when they were found.",
@@ -72,20 +66,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// SetState shows a state that no poller is there to show.
-func (m *Metrics) SetState(connector string, state schemas.State) {
-	if m == nil {
-		return
-	}
-	for _, s := range schemas.States {
-		value := 0.0
-		if s == state {
-			value = 1
-		}
-		m.state.WithLabelValues(connector, string(s)).Set(value)
-	}
-}
-
 // Delete forgets a connector that is not polled here any more.
 func (m *Metrics) Delete(connector string) {
 	if m == nil {
@@ -93,7 +73,7 @@ func (m *Metrics) Delete(connector string) {
 	}
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{m.Requests, m.events, m.duplicates, m.deadLetters, m.late, m.beyond, m.throttled, m.lastEvent, m.lastPoll, m.lag, m.remaining, m.state, m.lateness,
+	}{m.Requests, m.events, m.duplicates, m.deadLetters, m.late, m.beyond, m.throttled, m.lastEvent, m.lastPoll, m.lateness,
 		m.vanished, m.through, m.completeThrough, m.windowIDs, m.pageSize} {
 		v.DeletePartialMatch(prometheus.Labels{"connector": connector})
 	}
@@ -103,9 +83,8 @@ func (m *Metrics) Delete(connector string) {
 type meters struct {
 	events, duplicates, deadLetters, late, beyond, throttled prometheus.Counter
 	vanished                                                 prometheus.Counter
-	lastEvent, lastPoll, lag, remaining                      prometheus.Gauge
+	lastEvent, lastPoll                                      prometheus.Gauge
 	through, completeThrough, windowIDs, pageSize            prometheus.Gauge
-	states                                                   map[schemas.State]prometheus.Gauge
 	// lateness makes the connector's histogram: most have no late event, and
 	// seventeen series are many for ten thousand connectors.
 	lateness func() prometheus.Observer
@@ -115,7 +94,7 @@ func (m *Metrics) of(connector string) *meters {
 	if m == nil {
 		m = NewMetrics(prometheus.NewRegistry())
 	}
-	t := &meters{
+	return &meters{
 		events:          m.events.WithLabelValues(connector),
 		duplicates:      m.duplicates.WithLabelValues(connector),
 		deadLetters:     m.deadLetters.WithLabelValues(connector),
@@ -124,29 +103,12 @@ func (m *Metrics) of(connector string) *meters {
 		throttled:       m.throttled.WithLabelValues(connector),
 		lastEvent:       m.lastEvent.WithLabelValues(connector),
 		lastPoll:        m.lastPoll.WithLabelValues(connector),
-		lag:             m.lag.WithLabelValues(connector),
-		remaining:       m.remaining.WithLabelValues(connector),
 		vanished:        m.vanished.WithLabelValues(connector),
 		through:         m.through.WithLabelValues(connector),
 		completeThrough: m.completeThrough.WithLabelValues(connector),
 		windowIDs:       m.windowIDs.WithLabelValues(connector),
 		pageSize:        m.pageSize.WithLabelValues(connector),
 		lateness:        func() prometheus.Observer { return m.lateness.WithLabelValues(connector) },
-		states:          make(map[schemas.State]prometheus.Gauge, len(schemas.States)),
-	}
-	for _, s := range schemas.States {
-		t.states[s] = m.state.WithLabelValues(connector, string(s))
-	}
-	return t
-}
-
-func (t *meters) setState(state schemas.State) {
-	for s, g := range t.states {
-		if s == state {
-			g.Set(1)
-		} else {
-			g.Set(0)
-		}
 	}
 }
 

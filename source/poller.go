@@ -58,7 +58,7 @@ type Poller struct {
 	offset  schemas.Offset // as committed
 	pending []offered
 	status  Status
-	lagFrom time.Time // by our clock, what Status.Lag is counted from
+	lagFrom time.Time // by our clock, what Status.Lag is counted from once all that is offered is committed
 }
 
 // Run polls until ctx ends or sink says that st no longer holds, and returns

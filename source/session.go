@@ -405,7 +405,6 @@ func (s *session) pollFailed(api *APIError, r *reading, now time.Time) error {
 		state = schemas.StateThrottled
 		s.p.throttled(api, wait)
 	}
-	s.p.measureLag()
 	s.p.setState(state, api)
 	return nil
 }

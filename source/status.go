@@ -35,9 +35,10 @@ type Status struct {
 	LastPoll time.Time
 	// LastEvent is the created_at of the newest event committed.
 	LastEvent time.Time
-	// Lag is how far what is offered lies behind what the API may show: the
-	// time since the last poll that read to the end began, or the age of the
-	// position while there is a backlog. Negative = not known.
+	// Lag is how far what is committed lies behind what the API may show: the
+	// time since the last poll began that read to the end and of which all is
+	// committed, or the age of the position while there is a backlog. Before the
+	// first of them it counts from the last commit there was. Negative = never run.
 	Lag time.Duration
 	// Events, Through and CompleteThrough are as committed.
 	Events                   int64
@@ -54,6 +55,9 @@ type Status struct {
 func (p *Poller) Status() Status {
 	p.mu.Lock()
 	st, lagFrom := p.status, p.lagFrom
+	if len(p.pending) > 0 {
+		lagFrom = p.pending[0].before
+	}
 	budget := p.budget
 	p.mu.Unlock()
 	now := time.Now()
@@ -96,7 +100,6 @@ func (p *Poller) setState(state schemas.State, cause *APIError) {
 	}
 	p.mu.Unlock()
 
-	p.meters.setState(state)
 	p.logState(old, state, cause, now)
 	if p.OnChange != nil {
 		p.OnChange()
@@ -149,13 +152,22 @@ func (p *Poller) setOffset(o schemas.Offset, fresh bool) {
 type offered struct {
 	offset             schemas.Offset
 	events, dead, late int
+	before             time.Time // Poller.lagFrom as it was
 }
 
 // offers notes a batch that is about to be offered.
 func (p *Poller) offers(o offered) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	o.before = p.lagFrom
 	p.pending = append(p.pending, o)
+}
+
+// withdraw takes the newest offer back, which was refused.
+func (p *Poller) withdraw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending = p.pending[:len(p.pending)-1]
 }
 
 // committed is called when a batch is known to be committed; it may be called
@@ -184,6 +196,14 @@ func (p *Poller) resume(st State) {
 		p.budget.Resume(st.Offset.Calls, st.Offset.CallsUntil)
 	}
 	p.mu.Lock()
+	switch {
+	case len(p.pending) > 0:
+		p.lagFrom = p.pending[0].before // it is offered once more
+	case p.lagFrom.IsZero() && st.Fresh:
+		p.lagFrom = p.born
+	case p.lagFrom.IsZero():
+		p.lagFrom = st.Offset.UpdatedAt
+	}
 	p.pending = nil
 	p.mu.Unlock()
 	p.setOffset(st.Offset, st.Fresh)
@@ -202,20 +222,6 @@ func (p *Poller) setLag(from time.Time, polled bool) {
 	p.mu.Unlock()
 	if polled {
 		p.meters.lastPoll.Set(seconds(now))
-	}
-	p.measureLag()
-}
-
-// measureLag brings the gauges up to date.
-func (p *Poller) measureLag() {
-	p.mu.Lock()
-	from := p.lagFrom
-	p.mu.Unlock()
-	if !from.IsZero() {
-		p.meters.lag.Set(max(time.Since(from), 0).Seconds())
-	}
-	if r := p.budget.RateLimit(); r.Limit > 0 {
-		p.meters.remaining.Set(float64(r.Remaining))
 	}
 }
 

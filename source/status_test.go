@@ -39,17 +39,14 @@ func TestStatusAndMetrics(t *testing.T) {
 		m := g.poller.Metrics
 		for name, pair := range map[string][2]float64{
 			"events":     {value(t, m.events), 30},
-			"remaining":  {value(t, m.remaining), float64(g.poller.Status().RateLimit.Remaining)},
 			"last event": {value(t, m.lastEvent), seconds(hs[29].created)},
-			"failing":    {value(t, m.state.WithLabelValues("acme", "FAILING")), 1},
-			"active":     {value(t, m.state.WithLabelValues("acme", "ACTIVE")), 0},
 		} {
 			if pair[0] != pair[1] {
 				t.Errorf("metric %s is %v, want %v", name, pair[0], pair[1])
 			}
 		}
 		m.Delete("acme")
-		if n := count(m.events) + count(m.state) + count(m.lag); n != 0 {
+		if n := count(m.events) + count(m.lastPoll); n != 0 {
 			t.Errorf("%d series left after Delete", n)
 		}
 	})
@@ -119,9 +116,9 @@ func TestMetricNames(t *testing.T) {
 	}
 	want := []string{
 		"onelogin_api_requests_total", "onelogin_beyond_window_total", "onelogin_complete_through_timestamp_seconds", "onelogin_deadletters_total",
-		"onelogin_duplicates_suppressed_total", "onelogin_event_lateness_seconds", "onelogin_events_total", "onelogin_lag_seconds",
+		"onelogin_duplicates_suppressed_total", "onelogin_event_lateness_seconds", "onelogin_events_total",
 		"onelogin_last_event_timestamp_seconds", "onelogin_last_poll_success_timestamp_seconds", "onelogin_late_events_total", "onelogin_page_size",
-		"onelogin_rate_limit_remaining", "onelogin_state", "onelogin_throttled_total", "onelogin_through_timestamp_seconds",
+		"onelogin_throttled_total", "onelogin_through_timestamp_seconds",
 		"onelogin_vanished_events_total", "onelogin_window_ids",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

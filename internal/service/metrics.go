@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"onelogin-kafka/internal/build"
+	"onelogin-kafka/schemas"
 )
 
 // collector shows what the service knows at the moment it is asked.
@@ -15,6 +16,7 @@ type collector struct {
 
 	owned, since, configured, unconfigured, aside, kept, config, reloaded, reloadedAt, build *prometheus.Desc
 	shadowed, sealed                                                                         *prometheus.Desc
+	state, lag, remaining                                                                    *prometheus.Desc
 	edgeRate, edgeWaiting, edgeRefused                                                       *prometheus.Desc
 }
 
@@ -36,6 +38,9 @@ func newCollector(s *Service) *collector {
 		reloadedAt:   desc("onelogin_config_last_reload_success_timestamp_seconds", "When a configuration was last taken into use."),
 		shadowed:     desc("onelogin_connectors_shadowed", "Connectors of the control log that are not used, as a file has one of their name.", "connector"),
 		sealed:       desc("onelogin_sealed_secrets", "Connectors of the control log by the key that their client secret is sealed for, and whether this instance has it.", "key_id", "held"),
+		state:        desc("onelogin_state", "1 for the connector's state, 0 for the others.", "connector", "state"),
+		lag:          desc("onelogin_lag_seconds", "How far what is committed lies behind what the API may show.", "connector"),
+		remaining:    desc("onelogin_rate_limit_remaining", "API calls left in the account's window.", "connector"),
 		edgeRate:     desc("onelogin_edge_calls_per_second", "The pace of all calls of this instance to one edge that refused some; 0 = as many as come.", "edge"),
 		edgeWaiting:  desc("onelogin_edge_calls_waiting", "Calls that wait for their turn at an edge that refused some.", "edge"),
 		edgeRefused:  desc("onelogin_edge_refused_total", "Calls that an edge refused because too many came from this address.", "edge"),
@@ -44,7 +49,7 @@ func newCollector(s *Service) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.aside, c.kept, c.config, c.reloaded, c.reloadedAt, c.build, c.shadowed, c.sealed, c.edgeRate, c.edgeWaiting, c.edgeRefused} {
+	for _, d := range []*prometheus.Desc{c.owned, c.since, c.configured, c.unconfigured, c.aside, c.kept, c.config, c.reloaded, c.reloadedAt, c.build, c.shadowed, c.sealed, c.state, c.lag, c.remaining, c.edgeRate, c.edgeWaiting, c.edgeRefused} {
 		ch <- d
 	}
 }
@@ -82,9 +87,29 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for id, n := range c.s.control.keysInUse() {
 		gauge(c.sealed, float64(n), id, strconv.FormatBool(ring.Has(id)))
 	}
+	c.connectors(gauge)
 	for _, e := range c.s.edges.States() {
 		gauge(c.edgeRate, e.Rate, e.Edge)
 		gauge(c.edgeWaiting, float64(e.Waiting), e.Edge)
 		ch <- prometheus.MustNewConstMetric(c.edgeRefused, prometheus.CounterValue, float64(e.Refused), e.Edge)
+	}
+}
+
+// connectors shows how they fare now, whatever has become of their polls.
+func (c *collector) connectors(gauge func(d *prometheus.Desc, value float64, labels ...string)) {
+	for _, st := range c.s.configured() {
+		for _, state := range schemas.States {
+			value := 0.0
+			if state == st.State {
+				value = 1
+			}
+			gauge(c.state, value, st.Connector, string(state))
+		}
+		if st.LagSeconds >= 0 {
+			gauge(c.lag, st.LagSeconds, st.Connector)
+		}
+		if st.RateLimit.Limit > 0 {
+			gauge(c.remaining, float64(st.RateLimit.Remaining), st.Connector)
+		}
 	}
 }

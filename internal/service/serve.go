@@ -176,7 +176,6 @@ func (s *Service) run(ctx context.Context, c *connector, session *producer.Sessi
 			return
 		}
 		c.rest.failed(err)
-		s.metrics.SetState(c.config.Name, schemas.StateFailing)
 		c.changed()
 		s.opts.Log.Error().Err(err).Str("connector", c.config.Name).Msg("the connector cannot be polled")
 		if !sleep(ctx, refusedWait) {
@@ -201,7 +200,6 @@ func (s *Service) poll(ctx context.Context, c *connector, session *producer.Sess
 		return err
 	}
 	c.rest.failed(nil)
-	s.metrics.SetState(c.config.Name, c.poller.Status().State)
 	stop := s.verify(ctx, c)
 	_ = c.poller.Run(ctx, state, session) // ends with ctx or the session
 	stop()
@@ -252,7 +250,6 @@ func (s *Service) pause(ctx context.Context, c *connector, session *producer.Ses
 		s.opts.Log.Error().Err(err).Str("connector", c.config.Name).Msg("the state of a paused connector cannot be read")
 	}
 	c.rest.at(state.Offset)
-	s.metrics.SetState(c.config.Name, schemas.StatePaused)
 	c.changed()
 	<-ctx.Done()
 }

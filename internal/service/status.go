@@ -41,7 +41,6 @@ func (s *Service) report(ctx context.Context, c *connector, session *producer.Se
 			return
 		}
 		st := s.status(c, session.Shard)
-		s.metrics.SetState(c.config.Name, st.State) // the poller does not show that it is silent
 		r := schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(c.config.Name), Value: st.Marshal(), Time: st.UpdatedAt}
 		if note(ctx, r) != nil {
 			return
@@ -130,6 +129,14 @@ func rateLimit(r source.RateLimit) schemas.RateLimit {
 
 // Statuses returns how the connectors of this instance's shards fare, by name.
 func (s *Service) Statuses() []schemas.ConnectorStatus {
+	all := append(s.configured(), s.absent.all()...)
+	slices.SortFunc(all, func(a, b schemas.ConnectorStatus) int { return cmp.Compare(a.Connector, b.Connector) })
+	return all
+}
+
+// configured are the statuses of those that this instance has a configuration
+// for.
+func (s *Service) configured() []schemas.ConnectorStatus {
 	owned := map[int32]bool{}
 	for _, sh := range s.Shards() {
 		owned[sh.Shard] = true
@@ -141,8 +148,6 @@ func (s *Service) Statuses() []schemas.ConnectorStatus {
 			all = append(all, s.status(c, shard))
 		}
 	}
-	all = append(all, s.absent.all()...)
-	slices.SortFunc(all, func(a, b schemas.ConnectorStatus) int { return cmp.Compare(a.Connector, b.Connector) })
 	return all
 }
 
