@@ -92,7 +92,7 @@ func (k *Kafka) transactions(ctx context.Context) (string, *Failure) {
 		return err
 	})
 	if err != nil {
-		return "", fail("the transaction protocol cannot be found out", err)
+		return "", k.fail("the transaction protocol cannot be found out", err)
 	}
 	return fmt.Sprintf("transaction protocol v%d", p), nil
 }
@@ -107,7 +107,7 @@ func (k *Kafka) topics(ctx context.Context) (detail string, exists bool, f *Fail
 		return err
 	})
 	if err != nil {
-		return "", errors.Is(err, producer.ErrUnfit) && len(missing) == 0, fail("the topics do not fit", err)
+		return "", errors.Is(err, producer.ErrUnfit) && len(missing) == 0, k.fail("the topics do not fit", err)
 	}
 	detail = "fit"
 	if len(missing) > 0 {
@@ -131,7 +131,7 @@ func (k *Kafka) owner(ctx context.Context) (string, *Failure) {
 		return k.Topics.Owned(ctx, k.Cluster, k.Group, n)
 	})
 	if err != nil {
-		return "", fail("the offsets topic is not ours to use", err)
+		return "", k.fail("the offsets topic is not ours to use", err)
 	}
 	return fmt.Sprintf("topic %s, %d partitions", name, n), nil
 }
@@ -145,30 +145,43 @@ func (k *Kafka) group(ctx context.Context) (string, *Failure) {
 		err = retry(ctx, func() error { return producer.CheckGroup(ctx, k.Cluster, k.Group) })
 	}
 	if err != nil {
-		return "", fail("consumer group "+k.Group+" is not open to us", err)
+		return "", k.fail("consumer group "+k.Group+" is not open to us", err)
 	}
 	return "consumer group " + k.Group, nil
 }
 
-func fail(what string, err error) *Failure {
-	return &Failure{Message: what + ": " + oneLine(err), Advice: advice(err)}
+func (k *Kafka) fail(what string, err error) *Failure {
+	return &Failure{Message: what + ": " + oneLine(err), Advice: k.advice(err)}
 }
 
-// Kafka's error codes for what is not allowed (Kafka's protocol, "Error
-// Codes").
-var advices = map[kafka.Error]string{
-	kafka.TopicAuthorizationFailed:           "Allow Write on the topics, and Read on the offsets and connectors topics; see docs/kafka-access.md.",
-	kafka.GroupAuthorizationFailed:           "Allow Read on the consumer group.",
-	kafka.ClusterAuthorizationFailed:         "Allow Create on the cluster or the topics, where topics.create is true.",
-	kafka.TransactionalIDAuthorizationFailed: "Allow Write and Describe on the transactional ids that begin with the group's name and a dash.",
+// failTopic is fail for what needs a right on one topic.
+func (k *Kafka) failTopic(what, right, topic string, err error) *Failure {
+	f := k.fail(what, err)
+	if isCode(err, kafka.TopicAuthorizationFailed) {
+		f.Advice = "Allow " + right + " on topic " + topic + allNeeded
+	}
+	return f
 }
 
-func advice(err error) string {
+// allNeeded ends an advice on one right: who lacks one may lack more.
+const allNeeded = "; all that is needed is in docs/kafka-access.md."
+
+// advice says what to do about an error. What it has us granted is what
+// docs/kafka-access.md lists, and no more.
+func (k *Kafka) advice(err error) string {
 	if errors.Is(err, producer.ErrUnfit) || errors.Is(err, producer.ErrForeignGroup) {
 		return "" // the text says what to do
 	}
-	if code, ok := errors.AsType[kafka.Error](err); ok && advices[code] != "" {
-		return advices[code]
+	code, _ := errors.AsType[kafka.Error](err)
+	switch code {
+	case kafka.TopicAuthorizationFailed:
+		return "Grant what the message names" + allNeeded
+	case kafka.GroupAuthorizationFailed:
+		return "Allow Read on the consumer group " + k.Group + allNeeded
+	case kafka.TransactionalIDAuthorizationFailed:
+		return "Allow Write on the transactional ids that begin with " + k.Group + "-" + allNeeded
+	case kafka.ClusterAuthorizationFailed:
+		return "Allow Create on the topics, or make them and set topics.create to false" + allNeeded
 	}
 	return "See the brokers' logs."
 }

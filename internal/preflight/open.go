@@ -26,7 +26,7 @@ func (k *Kafka) open(ctx context.Context) (string, *Failure) {
 		return err
 	})
 	if err != nil {
-		return "", fail("open transactions cannot be looked for", err)
+		return "", k.fail("open transactions cannot be looked for", err)
 	}
 	if len(found) == 0 {
 		return "none that stays open", nil

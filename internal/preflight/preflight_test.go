@@ -15,13 +15,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(kafkatest.Main(m)) }
 
 type clientFunc func(context.Context) error
 
@@ -151,12 +152,13 @@ func TestKafka(t *testing.T) {
 		failed string // the check that fails; empty if none
 		says   string
 	}{
-		"all there":         {topics: whole, says: "may write transactions and read positions"},
-		"none there":        {says: "would be created: events (2 partitions, replication factor 1), dead (2"},
-		"some there":        {topics: map[string]string{"offsets": "compact", "events": "delete"}, says: "would be created: dead (2"},
-		"one of some unfit": {topics: map[string]string{"offsets": "delete"}, failed: "topics", says: "topic offsets has cleanup.policy=delete, which would forget positions"},
-		"events compacted":  {topics: map[string]string{"events": "compact"}, failed: "topics", says: "--topic events --add-config cleanup.policy=delete"},
-		"one of all unfit":  {topics: map[string]string{"events": "delete", "dead": "delete", "offsets": "delete", "status": "compact", "connectors": "compact", "audit": "delete"}, failed: "topics", says: "cleanup.policy=delete"},
+		"all there":          {topics: whole, says: "may write transactions and read positions"},
+		"none there":         {says: "would be created: events (2 partitions, replication factor 1), dead (2"},
+		"none there, rights": {says: "may write transactions and read positions"},
+		"some there":         {topics: map[string]string{"offsets": "compact", "events": "delete"}, says: "would be created: dead (2"},
+		"one of some unfit":  {topics: map[string]string{"offsets": "delete"}, failed: "topics", says: "topic offsets has cleanup.policy=delete, which would forget positions"},
+		"events compacted":   {topics: map[string]string{"events": "compact"}, failed: "topics", says: "--topic events --add-config cleanup.policy=delete"},
+		"one of all unfit":   {topics: map[string]string{"events": "delete", "dead": "delete", "offsets": "delete", "status": "compact", "connectors": "compact", "audit": "delete"}, failed: "topics", says: "cleanup.policy=delete"},
 		"one of some refused": {topics: map[string]string{"events": "delete"}, fault: deny(kmsg.CreateTopics, func(req kmsg.Request, res kmsg.Response) {
 			for _, rt := range req.(*kmsg.CreateTopicsRequest).Topics {
 				ct := kmsg.NewCreateTopicsResponseTopic()
@@ -177,13 +179,13 @@ func TestKafka(t *testing.T) {
 			failed: "open transactions", says: "open on offsets/1 at offset 0 for more than"},
 		"no right to transactions": {topics: whole, fault: deny(kmsg.InitProducerID, func(_ kmsg.Request, res kmsg.Response) {
 			res.(*kmsg.InitProducerIDResponse).ErrorCode = 53
-		}), failed: "rights", says: "Allow Write and Describe on the transactional ids"},
+		}), failed: "rights", says: "Allow Write on the transactional ids that begin with g-; all"},
 		"no right to write": {topics: whole, fault: deny(kmsg.AddPartitionsToTxn, func(req kmsg.Request, res kmsg.Response) {
 			topic := req.(*kmsg.AddPartitionsToTxnRequest).Topics[0].Topic
 			res.(*kmsg.AddPartitionsToTxnResponse).Topics = []kmsg.AddPartitionsToTxnResponseTopic{{
 				Topic: topic, Partitions: []kmsg.AddPartitionsToTxnResponseTopicPartition{{ErrorCode: 29}},
 			}}
-		}), failed: "rights", says: "Allow Write on the topics, and Read on the offsets and connectors topics"},
+		}), failed: "rights", says: "Allow Write on topic events; all"},
 		"no right to change connectors": {topics: whole, fault: deny(kmsg.AddPartitionsToTxn, func(req kmsg.Request, res kmsg.Response) {
 			topic := req.(*kmsg.AddPartitionsToTxnRequest).Topics[0].Topic
 			p := kmsg.AddPartitionsToTxnResponseTopicPartition{}
@@ -197,7 +199,22 @@ func TestKafka(t *testing.T) {
 			res.(*kmsg.FetchResponse).Topics = []kmsg.FetchResponseTopic{{
 				Topic: topic, Partitions: []kmsg.FetchResponseTopicPartition{{ErrorCode: 29}},
 			}}
-		}), failed: "rights", says: "topic offsets cannot be read"},
+		}), failed: "rights", says: "Allow Read on topic offsets; all"},
+		// Topics that can be created are of no use to who may not write to them.
+		"no right to write to what is to be created": {fault: deny(kmsg.AddPartitionsToTxn, func(req kmsg.Request, res kmsg.Response) {
+			topic := req.(*kmsg.AddPartitionsToTxnRequest).Topics[0].Topic
+			p := kmsg.AddPartitionsToTxnResponseTopicPartition{ErrorCode: 3}
+			if topic == "status" {
+				p.ErrorCode = 29
+			}
+			res.(*kmsg.AddPartitionsToTxnResponse).Topics = []kmsg.AddPartitionsToTxnResponseTopic{{Topic: topic, Partitions: []kmsg.AddPartitionsToTxnResponseTopicPartition{p}}}
+		}), failed: "rights", says: "Allow Write on topic status; all"},
+		"no right to read what is to be created": {fault: deny(kmsg.Fetch, func(req kmsg.Request, res kmsg.Response) {
+			topic := req.(*kmsg.FetchRequest).Topics[0].Topic
+			res.(*kmsg.FetchResponse).Topics = []kmsg.FetchResponseTopic{{
+				Topic: topic, Partitions: []kmsg.FetchResponseTopicPartition{{ErrorCode: 29}},
+			}}
+		}), failed: "rights", says: "Allow Read on topic offsets; all"},
 		"gone": {fault: func(c *kfake.Cluster) { c.Close() }, failed: "reachable", says: "Kafka cannot be reached"},
 	}
 	for name, tc := range cases {

@@ -20,47 +20,56 @@ const transactionTimeout = 10 * time.Second
 // rights begins a transaction under an id of its own, adds a partition of each
 // topic and aborts it. That asks for every right that writing needs; what it
 // leaves behind are abort markers, which no reader sees. The id is not that of
-// a shard, so that nobody is fenced.
-func (k *Kafka) rights(ctx context.Context, topics bool) (string, *Failure) {
+// a shard, so that nobody is fenced. The brokers ask for the right before they
+// ask for the topic, so it is tried on those, too, that are to be created.
+func (k *Kafka) rights(ctx context.Context, there bool) (string, *Failure) {
 	p := probe{cluster: k.Cluster, id: k.Group + "-check"}
 	if err := retry(ctx, func() error { return p.init(ctx) }); err != nil {
-		return "", fail("transactions are not open to us", err)
+		return "", k.fail("transactions are not open to us", err)
 	}
-	if !topics {
-		return "transactional id " + p.id + "; the topics are not there to be tried", nil
-	}
-	changes := ""
+	changes, begun := "", false
 	for i, s := range k.Topics.Specs {
 		err := retry(ctx, func() error { return p.add(ctx, s.Name) })
-		if denied(err) && (schemas.Topic(i) == schemas.Connectors || schemas.Topic(i) == schemas.Audit) {
+		switch {
+		case err == nil:
+			begun = true
+		case !there && isCode(err, kafka.UnknownTopicOrPartition):
+		case isCode(err, kafka.TopicAuthorizationFailed) && (schemas.Topic(i) == schemas.Connectors || schemas.Topic(i) == schemas.Audit):
 			changes = "; connectors cannot be changed from here, for lack of Write on topic " + s.Name
-			continue
-		}
-		if err != nil {
-			_ = retry(ctx, func() error { return p.abort(ctx) }) // or the broker does, after the timeout
-			return "", fail("a transaction on topic "+s.Name+" is not open to us", err)
+		default:
+			if begun {
+				_ = retry(ctx, func() error { return p.abort(ctx) }) // or the broker does, after the timeout
+			}
+			return "", k.failTopic("a transaction on topic "+s.Name+" is not open to us", "Write", s.Name, err)
 		}
 	}
-	if err := retry(ctx, func() error { return p.abort(ctx) }); err != nil {
-		return "", fail("a transaction cannot be ended", err)
+	if begun {
+		if err := retry(ctx, func() error { return p.abort(ctx) }); err != nil {
+			return "", k.fail("a transaction cannot be ended", err)
+		}
 	}
 	for _, topic := range []schemas.Topic{schemas.Offsets, schemas.Connectors} {
 		name := k.Topics.Specs[topic].Name
-		if err := retry(ctx, func() error { return k.read(ctx, name) }); err != nil {
-			return "", fail("topic "+name+" cannot be read", err)
+		err := retry(ctx, func() error { return k.read(ctx, name) })
+		if err != nil && (there || !isCode(err, kafka.UnknownTopicOrPartition)) {
+			return "", k.failTopic("topic "+name+" cannot be read", "Read", name, err)
 		}
 	}
 	return "may write transactions and read positions" + changes, nil
 }
 
-func denied(err error) bool {
+func isCode(err error, want kafka.Error) bool {
 	code, ok := errors.AsType[kafka.Error](err)
-	return ok && code == kafka.TopicAuthorizationFailed
+	return ok && code == want
 }
 
-// read fetches from the start of a topic's first partition.
+// read fetches from the start of a topic's first partition; of a topic that is
+// not there from any broker, which says at least whether we might.
 func (k *Kafka) read(ctx context.Context, topic string) error {
 	node, err := k.Cluster.Leader(ctx, topic, 0)
+	if errors.Is(err, wire.ErrUnknownTopic) {
+		node, err = coordinator(ctx, k.Cluster, wire.GroupCoordinator, k.Group)
+	}
 	if err != nil {
 		return err
 	}
