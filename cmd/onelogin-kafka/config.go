@@ -22,15 +22,23 @@ func configFlag(cmd *cobra.Command) func() (*config.Config, error) {
 	return func() (*config.Config, error) {
 		path := configPath(cmd)
 		cfg, err := config.Load(path, os.LookupEnv)
-		if err != nil && path == "" {
-			err = fmt.Errorf("there is no %s here, so the environment was read; name a file with --config:\n%w", defaultConfig, err)
+		if path != "" {
+			return cfg, usage(err)
 		}
-		return cfg, usage(err)
+		misspelt := config.Misspelt(os.Environ())
+		if err == nil {
+			cfg.Warnings = append(cfg.Warnings, misspelt...)
+			return cfg, nil
+		}
+		if problems, ok := errors.AsType[config.Problems](err); ok {
+			err = append(problems, misspelt...)
+		}
+		return nil, usage(fmt.Errorf("there is no %s here, so the environment was read; name a file with --config:\n%w", defaultConfig, err))
 	}
 }
 
-// configPath is the file that a command with configFlag reads; empty where the
-// environment names the one connector, since there is no file.
+// configPath is the file that a command with configFlag reads; empty where there
+// is none, so that all comes from the environment.
 func configPath(cmd *cobra.Command) string {
 	path, _ := cmd.Flags().GetString("config") // configFlag has defined it
 	if !cmd.Flags().Changed("config") {

@@ -31,6 +31,8 @@ type env func(name string) (string, bool)
 type decoder struct {
 	doc *document
 	env env
+	// literal tells that env: has no meaning: the values are the environment's.
+	literal bool
 }
 
 // decode reads data into the struct that into points to. Fields that are not
@@ -146,7 +148,7 @@ func (d *decoder) mapping(node *yaml.Node, at place, v reflect.Value) {
 // isAuto tells whether the value is auto, which stands for zero.
 func (d *decoder) isAuto(node *yaml.Node) bool {
 	text := resolve(node).Value
-	if name, ok := strings.CutPrefix(text, "env:"); ok {
+	if name, ok := strings.CutPrefix(text, "env:"); ok && !d.literal {
 		text, _ = d.env(name)
 	}
 	return text == "auto"
@@ -192,7 +194,7 @@ func (d *decoder) secret(node *yaml.Node, at place, s *Secret, f structField) {
 		return
 	}
 	whose := ""
-	if name, ok := strings.CutPrefix(node.Value, "env:"); ok {
+	if name, ok := strings.CutPrefix(node.Value, "env:"); ok && !d.literal {
 		whose = "the environment variable " + name + " "
 	}
 	if text == "" {
@@ -200,7 +202,8 @@ func (d *decoder) secret(node *yaml.Node, at place, s *Secret, f structField) {
 		return
 	}
 	if s.IsSet() {
-		at.problem("%s and %s_file are both given; keep one", f.name, f.name)
+		value := place{at.doc, strings.TrimSuffix(at.path, "_file")}
+		at.problem("%s and %s are both given; keep one", value.called(), value.twin().called())
 		return
 	}
 	if f.twin {
@@ -278,8 +281,8 @@ func (d *decoder) text(node *yaml.Node, at place) (string, bool) {
 	}
 	d.doc.texts[at.path] = node.Value
 	name, isRef := strings.CutPrefix(node.Value, "env:")
-	if !isRef {
-		if d.env.isReference(node.Value) {
+	if d.literal || !isRef {
+		if unreplaced.MatchString(node.Value) || !d.literal && d.env.isReference(node.Value) {
 			at.problem("%v", errReferenceText)
 			return "", false
 		}

@@ -1,71 +1,81 @@
 package config
 
-import "strings"
+import (
+	"reflect"
+	"strings"
 
-// The variables that configure one connector when there is no file.
-const (
-	EnvDomain           = "ONELOGIN_DOMAIN"             // as the key domain
-	EnvClientID         = "ONELOGIN_CLIENT_ID"          // as client_id
-	EnvClientSecret     = "ONELOGIN_CLIENT_SECRET"      // as client_secret
-	EnvClientSecretFile = "ONELOGIN_CLIENT_SECRET_FILE" // as client_secret_file
-	EnvBaseURL          = "ONELOGIN_BASE_URL"           // as base_url, optional
-	EnvBrokers          = "KAFKA_BROKERS"               // host:port, separated by commas
+	"go.yaml.in/yaml/v3"
 )
 
-// fromEnvironment fills cfg with the one connector that the environment names.
-// It is called as the first part of its domain, e.g. "acme".
+// fromEnvironment fills cfg from the variables that are set and not empty: they
+// are put into a document as a file would have them, each value as it is. A
+// connector without a name is called as the first part of its domain, e.g.
+// "acme".
 func (l *loader) fromEnvironment(cfg *Config) place {
 	doc := l.document("environment", "")
 	root := place{doc: doc}
-	connector := root.sub("connectors").item(0)
-	doc.names = map[string]string{
-		root.sub("kafka.brokers").path:             EnvBrokers,
-		connector.path:                             EnvDomain,
-		connector.sub("domain").path:               EnvDomain,
-		connector.sub("name").path:                 EnvDomain,
-		connector.sub("client_id").path:            EnvClientID,
-		connector.sub("client_secret").path:        EnvClientSecret,
-		connector.sub("client_secret").twin().path: EnvClientSecretFile,
-		connector.sub("base_url").path:             EnvBaseURL,
-	}
-	c := DefaultConnector()
-	for name, target := range map[string]*string{EnvDomain: &c.Domain, EnvClientID: &c.ClientID, EnvBaseURL: &c.BaseURL} {
-		*target, _ = l.env(name)
-		if unreplaced.MatchString(*target) {
-			doc.problems = append(doc.problems, Problem{File: doc.name, Path: name, Message: errReferenceText.Error()})
+	doc.names = make(map[string]string)
+	tree := mappingNode()
+	overTLS, _ := l.env(EnvTLS)
+	for _, v := range Variables() {
+		at := place{doc, strings.ReplaceAll(v.Key, "[]", "[0]")}
+		doc.names[at.path] = v.Name
+		value, _ := l.env(v.Name)
+		path := strings.Split(v.Key, ".")
+		switch {
+		case value == "":
+		case v.Name != EnvTLS && overTLS == "false" && strings.HasPrefix(v.Key, "kafka.tls."):
+			at.problem("is for TLS, which %s=false switches off; remove one", EnvTLS)
+		case v.Name != EnvTLS:
+			grow(tree, path, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value, Line: 1})
+		case value == "true":
+			grow(tree, path, mappingNode())
+		case value != "false":
+			at.problem("%s is neither true nor false", at.quote(value))
 		}
 	}
-	domain, _ := normaliseDomain(c.Domain)
-	c.Name, _, _ = strings.Cut(domain, ".")
-
-	value, _ := l.env(EnvClientSecret)
-	file, _ := l.env(EnvClientSecretFile)
-	switch {
-	case value != "" && file != "":
-		connector.sub("client_secret").problem("%s and %s are both set; keep one", EnvClientSecret, EnvClientSecretFile)
-		c.ClientSecret = NewSecretFile(file)
-	case value != "":
-		secret, err := secretText(value)
-		if err != nil {
-			connector.sub("client_secret").problem("%v", err)
-		}
-		c.ClientSecret = NewSecret(secret)
-	case file != "":
-		c.ClientSecret = NewSecretFile(file)
-		doc.elsewhere[connector.sub("client_secret").twin().path] = true
-	default:
-		connector.sub("client_secret").problem("is missing; set it, or %s", EnvClientSecretFile)
-	}
-	cfg.Connectors = []Connector{c}
-
-	brokers, _ := l.env(EnvBrokers)
-	for broker := range strings.SplitSeq(brokers, ",") {
-		if broker = strings.TrimSpace(broker); broker != "" {
-			cfg.Kafka.Brokers = append(cfg.Kafka.Brokers, broker)
+	d := decoder{doc: doc, env: l.env, literal: true}
+	d.value(tree, root, reflect.ValueOf(cfg).Elem())
+	for i := range cfg.Connectors {
+		name := root.sub("connectors").item(i).sub("name")
+		doc.names[root.sub("connectors").item(i).path] = EnvDomain
+		if c := &cfg.Connectors[i]; c.Name == "" {
+			domain, _ := normaliseDomain(c.Domain)
+			c.Name, _, _ = strings.Cut(domain, ".")
+			doc.names[name.path] = EnvDomain
 		}
 	}
 	for i := range cfg.Kafka.Brokers {
 		doc.names[root.sub("kafka.brokers").item(i).path] = EnvBrokers
 	}
 	return root
+}
+
+func mappingNode() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1} }
+
+// grow puts value at a path below node, and makes what is missing on the way.
+func grow(node *yaml.Node, path []string, value *yaml.Node) {
+	name, list := strings.CutSuffix(path[0], "[]")
+	var child *yaml.Node
+	for i := 0; i < len(node.Content); i += 2 {
+		if node.Content[i].Value == name {
+			child = node.Content[i+1]
+		}
+	}
+	if child == nil {
+		child = value
+		if len(path) > 1 {
+			child = mappingNode()
+		}
+		if list {
+			child = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: []*yaml.Node{mappingNode()}, Line: 1}
+		}
+		node.Content = append(node.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name, Line: 1}, child)
+	}
+	if list {
+		child = child.Content[0]
+	}
+	if len(path) > 1 {
+		grow(child, path[1:], value)
+	}
 }

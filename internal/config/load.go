@@ -17,9 +17,9 @@ import (
 const maxFile = 64 << 20
 
 // Load reads the file at path and what it refers to: connector files, secrets,
-// certificates. With an empty path the environment names one connector, see
-// ONELOGIN_DOMAIN and the others in environment.go. lookup gives the variables
-// of the environment, as os.LookupEnv does.
+// certificates. With an empty path all comes from Variables; beside a file none
+// of them counts but what the file names with env:. lookup gives the variables of
+// the environment, as os.LookupEnv does.
 //
 // A connector that is wrong in its own file, its secret or a variable it names
 // is in Config.SetAside. The error is of type Problems and says that something
@@ -64,6 +64,8 @@ type loader struct {
 	sum  hash.Hash
 	// contents tells the content of each file from another.
 	contents map[string]uint64
+	// named has the variables that were looked up.
+	named map[string]bool
 	// warnings are what Config.Warnings will be.
 	warnings Problems
 	// way is the proxy of all connectors.
@@ -74,7 +76,12 @@ type loader struct {
 var contentSeed = maphash.MakeSeed()
 
 func newLoader(lookup env) *loader {
-	return &loader{env: lookup, sum: sha256.New(), contents: make(map[string]uint64)}
+	l := &loader{sum: sha256.New(), contents: make(map[string]uint64), named: make(map[string]bool)}
+	l.env = func(name string) (string, bool) {
+		l.named[name] = true
+		return lookup(name)
+	}
+	return l
 }
 
 func (l *loader) document(name, dir string) *document {
@@ -166,11 +173,31 @@ func (l *loader) load(path string, last *Config) *Config {
 	}
 	names(entries, last)
 	apart(&cfg, entries, last)
+	if path != "" {
+		l.unused(path)
+	}
 	if len(cfg.Connectors)+len(cfg.SetAside) == 0 {
 		l.warn(root.doc.name, "there is no connector in files, so nothing is polled but what connectors add has made")
 	}
 	cfg.Warnings = l.warnings
 	return &cfg
+}
+
+// unused warns of variables that would count if there were no file, and that the
+// file does not name.
+func (l *loader) unused(file string) {
+	var names []string
+	for _, v := range Variables() {
+		if l.named[v.Name] {
+			continue
+		}
+		if value, _ := l.env(v.Name); value != "" {
+			names = append(names, v.Name)
+		}
+	}
+	if len(names) > 0 {
+		l.warn(file, "of the environment only what the file names with env: counts, so nothing comes of "+strings.Join(names, ", "))
+	}
 }
 
 // fromFile reads the file at path. The place has no document if the file could

@@ -121,8 +121,12 @@ func (p place) twin() place { return place{p.doc, p.path + "_file"} }
 // given tells whether the document has the field.
 func (p place) given() bool { return p.doc.lines[p.path] > 0 }
 
-// line is where the field is, or else what it would be part of.
+// line is where the field is, or else what it would be part of; 0 in a document
+// that is not a file.
 func (p place) line() int {
+	if p.doc.names != nil {
+		return 0
+	}
 	path := p.path
 	for {
 		if line := p.doc.lines[path]; line > 0 || path == "" {
@@ -167,6 +171,15 @@ func (p place) name() string {
 		return name
 	}
 	return p.path
+}
+
+// called is what the field is called beside others of its section.
+func (p place) called() string {
+	name := p.name()
+	if name != p.path {
+		return name
+	}
+	return name[strings.LastIndex(name, ".")+1:]
 }
 
 // reported tells whether there is a problem with the field, or its _file twin,

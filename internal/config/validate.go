@@ -82,7 +82,7 @@ func (l *loader) kafka(k *Kafka, at place) {
 		l.clientTLS(k.TLS, at.sub("tls"))
 	}
 	if k.SASL != nil {
-		l.sasl(k.SASL, k.TLS != nil, at.sub("sasl"))
+		l.sasl(k.SASL, k.TLS != nil, at)
 	}
 	for key, d := range map[string]time.Duration{
 		"connect": k.Timeouts.Connect, "handshake": k.Timeouts.Handshake, "login": k.Timeouts.Login, "request": k.Timeouts.Request,
@@ -132,15 +132,16 @@ func (l *loader) keyPair(certFile, keyFile string, at place) {
 	}
 }
 
-func (l *loader) sasl(s *SASL, overTLS bool, at place) {
+func (l *loader) sasl(s *SASL, overTLS bool, kafka place) {
+	at, tls := kafka.sub("sasl"), kafka.sub("tls").name()
 	mechanism := at.sub("mechanism")
 	oneOf(mechanism, s.Mechanism, MechanismPlain, MechanismScramSHA256, MechanismScramSHA512, MechanismOAuthBearer)
 	if s.Mechanism == MechanismPlain && !overTLS {
-		mechanism.problem("PLAIN sends the password in the clear; add kafka.tls or use SCRAM-SHA-512")
+		mechanism.problem("PLAIN sends the password in the clear; add %s or use SCRAM-SHA-512", tls)
 	}
 	if s.Mechanism == MechanismOAuthBearer {
 		if !overTLS {
-			mechanism.problem("OAUTHBEARER sends the token in the clear; add kafka.tls")
+			mechanism.problem("OAUTHBEARER sends the token in the clear; add %s", tls)
 		}
 		l.oauth(s, at)
 		return
@@ -241,8 +242,11 @@ var scopeText = regexp.MustCompile(`^([!#-\[\]-~]+( [!#-\[\]-~]+)*)?$`)
 func (l *loader) secret(s Secret, needed bool, at place) {
 	if !s.IsSet() {
 		if needed && !at.reported() {
-			key := at.path[strings.LastIndex(at.path, ".")+1:]
-			at.problem("is missing; give %s_file, or %s: env:NAME", key, key)
+			if key := at.called(); at.doc.names == nil {
+				at.problem("is missing; give %s_file, or %s: env:NAME", key, key)
+			} else {
+				at.problem("is missing; set it, or %s", at.twin().called())
+			}
 		}
 		return
 	}
@@ -306,7 +310,7 @@ func (l *loader) http(h *HTTP, at place) {
 		l.keyPair(h.TLS.CertFile, h.TLS.KeyFile, at.sub("tls"))
 	}
 	if ok && !isLoopback(host) && (h.TLS == nil || !h.Token.IsSet()) {
-		listen.problem("%s can be reached from other hosts; add http.tls and http.token_file, or listen on 127.0.0.1", listen.quote(h.Listen))
+		listen.problem("%s can be reached from other hosts; add %s and %s, or listen on 127.0.0.1", listen.quote(h.Listen), at.sub("tls").name(), at.sub("token").twin().name())
 	}
 	hosts := at.sub("hosts")
 	for i, name := range h.Hosts {
