@@ -1,20 +1,14 @@
 package deploy
 
 import (
-	"bytes"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -229,24 +223,12 @@ func (s *stack) start(name string) {
 		args = append([]string{s.binary}, args...) // the image's entry point
 	}
 	p := &process{cmd: exec.CommandContext(s.t.Context(), args[0], args[1:]...), done: make(chan struct{})}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.WaitDelay = 10 * time.Second
 	p.cmd.Dir = s.dir
 	p.cmd.Env = p.cmd.Environ()
 	for k, v := range svc.Environment {
 		p.cmd.Env = append(p.cmd.Env, k+"="+s.here.Replace(v))
 	}
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	if err := p.cmd.Start(); err != nil {
-		s.t.Fatalf("starting %s: %v", name, err)
-	}
-	go func() { defer close(p.done); p.err = p.cmd.Wait() }()
-	s.t.Cleanup(func() {
-		p.kill()
-		if s.t.Failed() {
-			s.t.Logf("%s said:\n%s", name, p.output.last(30))
-		}
-	})
+	p.start(s.t)
 	s.processes[name] = p
 	wait.For(s.t, name+" to be healthy", time.Minute, func() bool {
 		select {
@@ -282,54 +264,4 @@ func (s *stack) healthy(test []string) bool {
 	}
 	res.Body.Close()
 	return res.StatusCode == http.StatusOK
-}
-
-type process struct {
-	cmd    *exec.Cmd
-	output buffer
-	done   chan struct{}
-	err    error // once done is closed
-}
-
-func (p *process) kill() {
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-	<-p.done
-}
-
-// buffer is what a process said.
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-func (b *buffer) last(n int) string {
-	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-// port finds one that nothing listens on, below those that the system gives to
-// connections.
-func port(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		p := strconv.Itoa(10000 + rand.IntN(8000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+p); err == nil {
-			l.Close()
-			return p
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }

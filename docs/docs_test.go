@@ -214,3 +214,26 @@ func TestConfigurationKeys(t *testing.T) {
 		}
 	}
 }
+
+// The table of variables has those that are read, and no other.
+func TestVariablesTable(t *testing.T) {
+	const page = "kafka-access.md"
+	_, section, _ := strings.Cut(read(t, page), "\n## Without a file\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	table := names{}
+	for line := range strings.Lines(section) {
+		if strings.HasPrefix(line, "| ") {
+			for _, name := range regexp.MustCompile(`\b(KAFKA|ONELOGIN)_[A-Z_]+\b`).FindAllString(line, -1) {
+				table[name] = true
+			}
+		}
+	}
+	var known []string
+	for _, v := range config.Variables() {
+		known = append(known, v.Name)
+	}
+	slices.Sort(known)
+	if d := cmp.Diff(known, slices.Sorted(maps.Keys(table))); d != "" {
+		t.Errorf("variables of the code (-) and in the table of %s (+):\n%s", page, d)
+	}
+}

@@ -276,51 +276,114 @@ func TestConfigurationShowsNoSecret(t *testing.T) {
 	}
 }
 
+// inVariables is a configuration as the variables that stand for it, by name.
+func inVariables(t *testing.T, text string) map[string]string {
+	t.Helper()
+	var tree map[string]any
+	if err := yaml.Unmarshal([]byte(text), &tree); err != nil {
+		t.Fatal(err)
+	}
+	set := map[string]string{}
+	for _, v := range config.Variables() {
+		var value any = tree
+		for key := range strings.SplitSeq(v.Key, ".") {
+			name, list := strings.CutSuffix(key, "[]")
+			section, _ := value.(map[string]any)
+			if value = section[name]; list && value != nil {
+				value = value.([]any)[0]
+			}
+		}
+		switch value := value.(type) {
+		case nil:
+		case map[string]any:
+			set[v.Name] = "true"
+		default:
+			set[v.Name] = fmt.Sprint(value)
+		}
+	}
+	return set
+}
+
 // TestEnvironmentShowsNoSecret is the same for the variables that stand in for a
-// configuration file.
+// configuration file: each that is a secret, and each that names a file with one.
 func TestEnvironmentShowsNoSecret(t *testing.T) {
+	tried := 0
+	for _, v := range config.Variables() {
+		path, file := v.Key, false
+		if !v.Secret {
+			if path, file = strings.CutSuffix(v.Key, "_file"); !file || withSecret(path, "x") == "" {
+				continue
+			}
+		}
+		t.Run(v.Name, func(t *testing.T) {
+			s := &secrets{all: map[string]string{}}
+			for _, trace := range traces(marker(path)) {
+				s.add(trace, path)
+			}
+			key := path[strings.LastIndex(path, ".")+1:]
+			for name, value := range inVariables(t, withSecret(path, key+": null")) {
+				t.Setenv(name, value)
+			}
+			for _, f := range forms() {
+				value := f.of(marker(path))
+				if file {
+					value = write(t, "secret", value)
+				}
+				if strings.Contains(value, "\x00") {
+					continue
+				}
+				t.Setenv(v.Name, value)
+				says := f.says(path)
+				for _, args := range refusing[:2] {
+					code, said := drive(t, args...)
+					s.find(t, f.name, said)
+					if (code == exitOK) != (says == "") || !strings.Contains(said, says) {
+						t.Errorf("%s: got exit %d and %q, want %q", f.name, code, said, says)
+					}
+					tried++
+				}
+			}
+		})
+	}
+	if tried < 600 {
+		t.Errorf("tried %d only", tried)
+	}
+}
+
+// TestEnvironmentShowsNoPassword puts a URL with a password into each variable
+// that is no secret.
+func TestEnvironmentShowsNoPassword(t *testing.T) {
 	m := marker("environment")
 	s := &secrets{all: map[string]string{}}
 	for _, trace := range traces(m) {
-		s.add(trace, "client secret")
+		s.add(trace, "password")
 	}
-	t.Setenv(config.EnvDomain, "acme")
-	t.Setenv(config.EnvClientID, "id")
-	for _, f := range forms() {
-		text := f.of(m)
-		for _, name := range []string{config.EnvClientSecret, config.EnvClientSecretFile, config.EnvBrokers, config.EnvHTTPSProxy} {
-			t.Setenv(config.EnvHTTPSProxy, "")
-			t.Setenv(config.EnvClientSecret, "")
-			t.Setenv(config.EnvClientSecretFile, "")
-			t.Setenv(config.EnvBrokers, "127.0.0.1:1")
-			value := text
-			switch name {
-			case config.EnvClientSecretFile:
-				value = write(t, "secret", text)
-			case config.EnvBrokers:
-				value = "sasl://user:" + m + "@127.0.0.1:1"
-				t.Setenv(config.EnvClientSecret, "s3cret")
-			case config.EnvHTTPSProxy:
-				value = "http://" + url.UserPassword("user", text).String() + "@127.0.0.1:1"
-				t.Setenv(config.EnvClientSecret, "s3cret")
+	valid := inVariables(t, withSecret("connectors[].client_secret", "client_secret: s3cret"))
+	for _, v := range config.Variables() {
+		if v.Secret {
+			continue
+		}
+		t.Run(v.Name, func(t *testing.T) {
+			for name, value := range valid {
+				t.Setenv(name, value)
 			}
-			if strings.Contains(value, "\x00") {
-				continue
-			}
-			t.Setenv(name, value)
-			says := f.says("connectors[].client_secret")
-			if name == config.EnvBrokers {
-				says = "is no broker"
-			}
-			if name == config.EnvHTTPSProxy {
-				says = f.odd
-			}
+			t.Setenv(v.Name, "sasl://user:"+m+"@127.0.0.1:1")
 			for _, args := range refusing[:2] {
-				code, said := drive(t, args...)
-				s.find(t, f.name+" in "+name, said)
-				if (code == exitOK) != (says == "") || !strings.Contains(said, says) {
-					t.Errorf("%s in %s: got exit %d and %q, want %q", f.name, name, code, said, says)
-				}
+				_, said := drive(t, args...)
+				s.find(t, strings.Join(args, " "), said)
+			}
+		})
+	}
+	for name, value := range valid {
+		t.Setenv(name, value)
+	}
+	for _, f := range forms() {
+		if text := f.of(m); !strings.Contains(text, "\x00") {
+			t.Setenv(config.EnvHTTPSProxy, "http://"+url.UserPassword("user", text).String()+"@127.0.0.1:1")
+			code, said := drive(t, refusing[0]...)
+			s.find(t, f.name+" in "+config.EnvHTTPSProxy, said)
+			if (code == exitOK) != (f.odd == "") || !strings.Contains(said, f.odd) {
+				t.Errorf("%s in %s: got exit %d and %q, want %q", f.name, config.EnvHTTPSProxy, code, said, f.odd)
 			}
 		}
 	}

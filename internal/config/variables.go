@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ type Variable struct {
 }
 
 // Variables returns all, in the order of Config's fields. There is none for what
-// is a table, nor for a connector's type and proxy, which are those of all.
+// is a table, nor for what one connector and one key need not say.
 func Variables() []Variable { return variablesOf(reflect.TypeFor[Config](), "") }
 
 func variablesOf(section reflect.Type, path string) []Variable {
@@ -41,7 +42,7 @@ func variablesOf(section reflect.Type, path string) []Variable {
 		key := strings.TrimPrefix(path+"."+name, ".")
 		kind := field.Type
 		switch {
-		case name == "-" || key == "connectors[].type" || key == "connectors[].proxy" || kind.Kind() == reflect.Map:
+		case name == "-" || kind.Kind() == reflect.Map || slices.Contains([]string{"connectors[].type", "connectors[].proxy", "secrets.keys[].active"}, key):
 			continue
 		case kind == reflect.TypeFor[Secret]():
 			all = append(all, variable(key, true), variable(key+"_file", false))
