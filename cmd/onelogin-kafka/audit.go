@@ -32,7 +32,7 @@ func newAudit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return withCluster(cfg, func(cluster *wire.Cluster) error {
+		return withCluster(cmd.Context(), cfg, func(cluster *wire.Cluster) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), controlPatience)
 			defer cancel()
 			if _, err := cluster.Partitions(ctx, cfg.Topics.Audit.Name); err != nil {

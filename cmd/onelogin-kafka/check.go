@@ -40,7 +40,8 @@ func newCheck() *cobra.Command {
 		Use:   "check [connector…]",
 		Short: "Try Kafka and each connector before anything runs",
 		Long: "Try what the service needs: Kafka reachable, with transactions, topics that fit or can be created,\n" +
-			"and the rights; then each connector's Configuration, Authentication, Fetch Logs and Validation.\n" +
+			"and the rights; then the Configuration, Authentication, Fetch Logs and Validation of each connector, of\n" +
+			"files and of the control log. One whose sealed secret no key of secrets.keys opens is a failed check.\n" +
 			"Nothing is created and nobody is disturbed. The exit code is the number of failed checks,\n" +
 			"125 at most; two exit with 3, since 2 is a wrong usage or configuration. The last line tells the number.\n" +
 			"With --json one object per check and line.",
@@ -54,11 +55,8 @@ func newCheck() *cobra.Command {
 			return err
 		}
 		warn(cmd, cfg)
-		if err := pick(cfg, names); err != nil {
-			return usage(err)
-		}
 		p := &checkPrinter{out: cmd.OutOrStdout(), json: *asJSON}
-		if err := checkAll(cmd.Context(), cfg, p); err != nil {
+		if err := checkAll(cmd.Context(), cfg, names, p); err != nil {
 			return err
 		}
 		if p.failed > 0 {
@@ -77,7 +75,7 @@ func newCheck() *cobra.Command {
 func pick(cfg *config.Config, names []string) error {
 	for _, n := range names {
 		if !configured(cfg, n) {
-			return fmt.Errorf("connector %s is not in the configuration", clean(n))
+			return unknown(n)
 		}
 	}
 	if len(names) > 0 {
@@ -87,16 +85,47 @@ func pick(cfg *config.Config, names []string) error {
 	return nil
 }
 
-// checkAll checks Kafka and the connectors, those last that are set aside.
-func checkAll(ctx context.Context, cfg *config.Config, p *checkPrinter) error {
-	results := checkConnectors(ctx, cfg)
-	kafka, err := checkKafka(ctx, cfg)
+// checkAll checks Kafka and the connectors of files and of the control log, all or
+// those of the names; last those that are set aside.
+func checkAll(ctx context.Context, cfg *config.Config, names []string, p *checkPrinter) error {
+	stop, err := joinEmbedded(cfg, false)
 	if err != nil {
-		return err
+		failure := preflight.Result{Target: "kafka", Check: "reachable", Failure: &preflight.Failure{Message: err.Error(), Advice: "Check kafka.embedded."}}
+		if err := pick(cfg, names); err != nil {
+			return err
+		}
+		return checkListed(ctx, cfg, p, func() { p.print(failure) })
 	}
-	for _, r := range kafka {
-		p.print(r)
+	defer stop()
+	cluster, err := service.Cluster(cfg)
+	if err != nil {
+		return usage(err)
 	}
+	defer cluster.Close()
+	var known logged
+	if known.unread = reach(ctx, cluster); known.unread == nil {
+		if l, err := withLogged(ctx, cfg, cluster); err == nil {
+			known = l
+		} else {
+			known.unread = err
+		}
+	}
+	if err := pick(cfg, names); err != nil {
+		return known.explain(err)
+	}
+	return checkListed(ctx, cfg, p, func() {
+		k := &preflight.Kafka{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}
+		for _, r := range k.Check(ctx) {
+			p.print(r)
+		}
+	})
+}
+
+// checkListed checks the connectors of cfg, while kafka prints what is to be said
+// before them.
+func checkListed(ctx context.Context, cfg *config.Config, p *checkPrinter, kafka func()) error {
+	results := checkConnectors(ctx, cfg)
+	kafka()
 	for _, r := range results {
 		p.print(<-r)
 	}
@@ -104,23 +133,6 @@ func checkAll(ctx context.Context, cfg *config.Config, p *checkPrinter) error {
 		p.print(preflight.Result{Target: cmp.Or(s.Name, filepath.Base(s.Problems[0].File)), Failure: preflight.FailureOf(ctx, service.ErrorOf(s))})
 	}
 	return ctx.Err()
-}
-
-func checkKafka(ctx context.Context, cfg *config.Config) ([]preflight.Result, error) {
-	stop, err := joinEmbedded(cfg, false)
-	if err != nil {
-		return []preflight.Result{{Target: "kafka", Check: "reachable", Failure: &preflight.Failure{
-			Message: err.Error(), Advice: "Check kafka.embedded.",
-		}}}, nil
-	}
-	defer stop()
-	cluster, err := service.Cluster(cfg)
-	if err != nil {
-		return nil, usage(err)
-	}
-	defer cluster.Close()
-	k := &preflight.Kafka{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}
-	return k.Check(ctx), nil
 }
 
 // checkConnectors checks some at a time; each result comes on its own channel.

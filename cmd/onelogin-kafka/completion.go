@@ -37,6 +37,7 @@ func completeConnectors(one bool) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp // a shell has no use for the reason
 		}
+		glance(cmd.Context(), cfg)
 		names := slices.DeleteFunc(configuredNames(cfg), func(name string) bool {
 			return !strings.HasPrefix(name, begun) || slices.Contains(given, name)
 		})

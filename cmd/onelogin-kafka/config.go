@@ -55,7 +55,10 @@ func newConfig() *cobra.Command {
 		Use:     "check",
 		Example: "  onelogin-kafka config check\n  onelogin-kafka config check --config /etc/onelogin-kafka.yaml --json",
 		Short:   "Validate the configuration offline; every problem at once",
-		Args:    args(cobra.NoArgs),
+		Long: "Validate the configuration file, the connectors' files and the secrets that they name; every problem at once.\n" +
+			"It connects to nothing: of Kafka, of OneLogin and of the connectors of the control log it sees nothing, which\n" +
+			"onelogin-kafka check tries.",
+		Args: args(cobra.NoArgs),
 	}
 	load := configFlag(check)
 	asJSON := check.Flags().Bool("json", false, "print one JSON object per problem and per warning, and one when there is no problem")
@@ -82,6 +85,7 @@ func newConfig() *cobra.Command {
 		}
 		warn(cmd, cfg)
 		fmt.Fprintf(cmd.OutOrStdout(), "configuration is valid: %d connectors\n", len(cfg.Connectors))
+		fmt.Fprintln(cmd.OutOrStdout(), "what is in Kafka was not looked at, nor at OneLogin: onelogin-kafka check tries both, the connectors of the control log too")
 		return nil
 	}
 	cmd.AddCommand(check)

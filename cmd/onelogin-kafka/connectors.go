@@ -47,7 +47,7 @@ func withControl(ctx context.Context, cfg *config.Config, do func(context.Contex
 	if err != nil {
 		return usage(err)
 	}
-	err = withCluster(cfg, func(cluster *wire.Cluster) error {
+	err = withCluster(ctx, cfg, func(cluster *wire.Cluster) error {
 		ctx, cancel := context.WithTimeout(ctx, controlPatience)
 		defer cancel()
 		if _, err := cluster.Partitions(ctx, cfg.Topics.Connectors.Name); err != nil {

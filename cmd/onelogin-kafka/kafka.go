@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"time"
+
 	"github.com/rs/zerolog"
 
 	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/preflight"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer/embedded"
 	"onelogin-kafka/producer/wire"
@@ -22,8 +27,12 @@ func joinEmbedded(cfg *config.Config, sync bool) (stop func(), err error) {
 	return startEmbedded(cfg, sync, zerolog.Nop())
 }
 
-// withCluster runs do on the configured Kafka.
-func withCluster(cfg *config.Config, do func(*wire.Cluster) error) error {
+// reachPatience bounds how long a command looks for Kafka before it says that
+// there is none.
+const reachPatience = 10 * time.Second
+
+// withCluster runs do on the configured Kafka, once that has answered.
+func withCluster(ctx context.Context, cfg *config.Config, do func(*wire.Cluster) error) error {
 	stop, err := joinEmbedded(cfg, true)
 	if err != nil {
 		return err
@@ -34,5 +43,19 @@ func withCluster(cfg *config.Config, do func(*wire.Cluster) error) error {
 		return usage(err)
 	}
 	defer cluster.Close()
+	if err := reach(ctx, cluster); err != nil {
+		return err
+	}
 	return do(cluster)
+}
+
+// reach asks a cluster for its brokers.
+func reach(ctx context.Context, cluster *wire.Cluster) error {
+	rctx, cancel := context.WithTimeout(ctx, reachPatience)
+	defer cancel()
+	_, failure := preflight.Reachable(rctx, cluster)
+	if failure == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.New(failure.String())
 }

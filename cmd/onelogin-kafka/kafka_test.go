@@ -13,7 +13,7 @@ func TestCommandsLeaveNoFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	cfg := &config.Config{Kafka: config.Kafka{Brokers: []string{"127.0.0.1:1"}}}
 	ran := false
-	if err := withCluster(cfg, func(*wire.Cluster) error { ran = true; return nil }); err != nil || !ran {
+	if err := withCluster(t.Context(), cfg, func(*wire.Cluster) error { ran = true; return nil }); err == nil || ran {
 		t.Fatalf("ran: %v, %v", ran, err)
 	}
 	left, err := os.ReadDir(".")

@@ -30,8 +30,8 @@ func newOffsets() *cobra.Command {
 }
 
 // byHand runs do with a hand on the configured offsets topic.
-func byHand(cfg *config.Config, do func(*producer.Hand) error) error {
-	err := withCluster(cfg, func(cluster *wire.Cluster) error {
+func byHand(ctx context.Context, cfg *config.Config, do func(*producer.Hand) error) error {
+	err := withCluster(ctx, cfg, func(cluster *wire.Cluster) error {
 		return do(&producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group})
 	})
 	if errors.Is(err, producer.ErrUnfit) {
@@ -43,11 +43,12 @@ func byHand(cfg *config.Config, do func(*producer.Hand) error) error {
 // operating is byHand for what concerns connectors: those of the control log are
 // known, too.
 func operating(ctx context.Context, cfg *config.Config, do func(*producer.Hand) error) error {
-	return byHand(cfg, func(h *producer.Hand) error {
-		if err := withLogged(ctx, cfg, h.Cluster); err != nil {
+	return byHand(ctx, cfg, func(h *producer.Hand) error {
+		known, err := withLogged(ctx, cfg, h.Cluster)
+		if err != nil {
 			return err
 		}
-		return do(h)
+		return known.explain(do(h))
 	})
 }
 
@@ -68,7 +69,7 @@ func newTakeOver() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return byHand(cfg, func(h *producer.Hand) error {
+		return byHand(cmd.Context(), cfg, func(h *producer.Hand) error {
 			return takeOver(cmd.Context(), h, *yes, cmd.OutOrStdout())
 		})
 	}
@@ -132,7 +133,7 @@ func newCopy() *cobra.Command {
 		if spec.Partitions == 0 {
 			spec.Partitions = int32(cfg.Topics.Offsets.Partitions)
 		}
-		return byHand(cfg, func(h *producer.Hand) error {
+		return byHand(cmd.Context(), cfg, func(h *producer.Hand) error {
 			return copyOffsets(cmd.Context(), h, spec, *yes, cmd.OutOrStdout())
 		})
 	}

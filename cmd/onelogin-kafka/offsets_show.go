@@ -48,7 +48,7 @@ func readPositions(ctx context.Context, cfg *config.Config, h *producer.Hand, na
 
 // nobody is the error for a name that nobody knows.
 func nobody(name string) error {
-	return fmt.Errorf("connector %s has no position, and is not in the configuration; onelogin-kafka offsets list shows all that have one", clean(name))
+	return fmt.Errorf("connector %s has no position, and %w; onelogin-kafka offsets list shows all that have one", clean(name), errNobody)
 }
 
 // failed prints why positions cannot be read, and is the error of the command

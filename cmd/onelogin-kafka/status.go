@@ -13,6 +13,7 @@ import (
 
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/fleet"
+	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer/wire"
 )
 
@@ -22,7 +23,9 @@ func newStatus() *cobra.Command {
 		Short: "Collection status of every connector, worst first",
 		Long: "Show how every connector fares, worst first, from the status topic alone: it works from any machine, and\n" +
 			"when no instance is alive. A status that is older than 2 minutes counts for nothing, since an owner writes\n" +
-			"one every 30 s: its connector is INACTIVE. Configured connectors without a status are shown too.\n" +
+			"one every 30 s: its connector is INACTIVE. Connectors of files and of the control log without a status are\n" +
+			"shown too. LAG is how far behind OneLogin the last poll was; up to COMPL ago everything was read twice, and up\n" +
+			"to VERIF ago the topic was compared with OneLogin event by event.\n" +
 			"Exits with 1 if any of the connectors asked for is FAILING or INACTIVE.\n\n" +
 			"With --json one object per connector and line: the record as on the topic, with the state as judged here,\n" +
 			"what the record said as \"reported\", and \"age_seconds\".\n\n" +
@@ -45,15 +48,19 @@ func newStatus() *cobra.Command {
 			return err
 		}
 		p := &statusPrinter{out: cmd.OutOrStdout(), json: *asJSON, all: *all || len(names) > 0}
-		return withCluster(cfg, func(cluster *wire.Cluster) error {
-			if err := withLogged(cmd.Context(), cfg, cluster); err != nil {
+		return withCluster(cmd.Context(), cfg, func(cluster *wire.Cluster) error {
+			known, err := withLogged(cmd.Context(), cfg, cluster)
+			if err != nil {
 				return err
 			}
-			s := &statuses{topic: fleet.Topic{Cluster: cluster, Name: cfg.Topics.Status.Name}, view: fleet.NewView(configuredNames(cfg)...), names: names}
+			p.shadowed = known.shadowed
+			s := &statuses{
+				topic: fleet.Topic{Cluster: cluster, Name: cfg.Topics.Status.Name}, view: fleet.NewView(configuredNames(cfg)...), names: names, aside: cfg.SetAside,
+			}
 			if *watch {
 				return s.watch(cmd.Context(), p)
 			}
-			return s.once(cmd.Context(), p)
+			return known.explain(s.once(cmd.Context(), p))
 		})
 	}
 	return cmd
@@ -79,6 +86,7 @@ type statuses struct {
 	topic fleet.Topic
 	view  *fleet.View
 	names []string // empty = all
+	aside []config.SetAside
 }
 
 // kafkaPatience bounds how long a command waits for the first answers.
@@ -94,19 +102,27 @@ func (s *statuses) read(ctx context.Context) (ends []int64, err error) {
 	list := s.view.List(time.Now())
 	for _, name := range s.names {
 		if !slices.ContainsFunc(list, func(st fleet.Status) bool { return st.Connector == name }) {
-			return nil, usage(fmt.Errorf("connector %s is neither on topic %s nor in the configuration; onelogin-kafka status shows all", clean(name), s.topic.Name))
+			return nil, usage(fmt.Errorf("connector %s has no status, and %w; onelogin-kafka status shows all", clean(name), errNobody))
 		}
 	}
 	return ends, nil
 }
 
-// list is what is asked for.
+// list is what is asked for. Of a connector that nobody has reported yet it tells
+// why it is set aside, if it is by what is seen here.
 func (s *statuses) list() []fleet.Status {
 	list := s.view.List(time.Now())
-	if len(s.names) == 0 {
-		return list
+	if len(s.names) > 0 {
+		list = slices.DeleteFunc(list, func(st fleet.Status) bool { return !slices.Contains(s.names, st.Connector) })
 	}
-	return slices.DeleteFunc(list, func(st fleet.Status) bool { return !slices.Contains(s.names, st.Connector) })
+	for _, a := range s.aside {
+		i := slices.IndexFunc(list, func(st fleet.Status) bool { return st.Age < 0 && st.Connector == a.Name })
+		if i >= 0 {
+			list[i].Message += "; it is set aside: " + a.Reason()
+			list[i].Advice = service.ErrorOf(a).Advice
+		}
+	}
+	return list
 }
 
 func (s *statuses) once(ctx context.Context, p *statusPrinter) error {
@@ -172,6 +188,8 @@ type statusPrinter struct {
 	out  io.Writer
 	json bool
 	all  bool // list each of those that are well
+	// shadowed are connectors of the control log whose name a file has.
+	shadowed []string
 }
 
 // mostWell is how many connectors that are well are listed one by one.

@@ -14,16 +14,27 @@ import (
 const columns = 100
 
 // statusName is how wide the first column is.
-const statusName = 24
+const statusName = 22
 
-const statusRow = "%-24s  %-11s  %5s  %6s  %5s  %5s  %8s  %6s  %s\n"
+// statusOwner is how wide the last one is.
+const statusOwner = 12
+
+const statusRow = "%-22s  %-11s  %5s  %6s  %5s  %5s  %5s  %5s  %6s  %s\n"
 
 // text is the table: the counts, then the connectors, with what is wrong and
 // what to do under each that is not well.
 func (p *statusPrinter) text(list []fleet.Status, now time.Time) string {
 	var b strings.Builder
 	b.WriteString(countLine(list))
-	fmt.Fprintf(&b, statusRow, "CONNECTOR", "STATE", "SINCE", "POLLED", "EVENT", "LAG", "COMPLETE", "BUDGET", "OWNER")
+	since, silent := fleet.Silent(list, now)
+	if silent {
+		b.WriteString(wrap(fmt.Sprintf("no instance is alive: nobody has reported anything since %s, %s ago", since.UTC().Format(time.RFC3339), fleet.Ago(now.Sub(since))), ""))
+		b.WriteString(wrap("→ Start one with onelogin-kafka run, or see in its log and /readyz why it owns no shards.", "    "))
+	}
+	if len(p.shadowed) > 0 {
+		b.WriteString(wrap(fmt.Sprintf("%d connectors of the control log are not used, as a file has their name: %s", len(p.shadowed), some(p.shadowed)), ""))
+	}
+	fmt.Fprintf(&b, statusRow, "CONNECTOR", "STATE", "SINCE", "POLLED", "EVENT", "LAG", "COMPL", "VERIF", "BUDGET", "OWNER")
 	left, well := mostWell, 0
 	for i := range list {
 		s := &list[i]
@@ -33,7 +44,7 @@ func (p *statusPrinter) text(list []fleet.Status, now time.Time) string {
 				continue
 			}
 		}
-		appendStatus(&b, s, now)
+		appendStatus(&b, s, now, !silent)
 	}
 	if well > 0 {
 		fmt.Fprintf(&b, "… and %d more that are well; --all lists them\n", well)
@@ -55,7 +66,9 @@ func countLine(list []fleet.Status) string {
 	return fmt.Sprintf("%d connectors: %s\n", len(list), strings.Join(parts, ", "))
 }
 
-func appendStatus(b *strings.Builder, s *fleet.Status, now time.Time) {
+// appendStatus writes a connector's lines, with what to do unless that was said for
+// all.
+func appendStatus(b *strings.Builder, s *fleet.Status, now time.Time, advise bool) {
 	name := clean(s.Connector)
 	if utf8.RuneCountInString(name) > statusName {
 		b.WriteString(name + "\n") // whole, so that it can be copied
@@ -70,17 +83,28 @@ func appendStatus(b *strings.Builder, s *fleet.Status, now time.Time) {
 		budget = fmt.Sprintf("%d%%", 100*s.RateLimit.Remaining/s.RateLimit.Limit)
 	}
 	owner := clean(s.Instance)
-	if utf8.RuneCountInString(owner) > 14 {
-		owner = string([]rune(owner)[:13]) + "…"
+	if utf8.RuneCountInString(owner) > statusOwner {
+		owner = string([]rune(owner)[:statusOwner-1]) + "…"
 	}
 	fmt.Fprintf(b, statusRow, name, s.State, since(s.Since, now), since(s.LastPollAt, now), since(s.LastEventAt, now),
-		lag, since(s.CompleteThrough, now), budget, owner)
+		lag, since(s.CompleteThrough, now), since(s.VerifiedThrough, now), budget, owner)
 	if text := reason(s); text != "" {
 		b.WriteString(wrap(strings.TrimPrefix(text, "  "), "    "))
 	}
-	if s.Advice != "" && s.Message != "" {
+	if advise && s.Advice != "" && s.Message != "" {
 		b.WriteString(wrap("→ "+clean(s.Advice), "    "))
 	}
+}
+
+// mostNamed is how many names a line has at most.
+const mostNamed = 20
+
+// some are the first of many names.
+func some(names []string) string {
+	if more := len(names) - mostNamed; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNamed], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // since is how long ago t is.

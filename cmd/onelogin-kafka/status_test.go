@@ -27,7 +27,7 @@ func TestStatus(t *testing.T) {
 		code, out, _ := runCommand(t, "status", "--config", file)
 		return code == exitOK && strings.HasPrefix(out, "2 connectors: 2 ACTIVE\n")
 	})
-	expect(t, exitUsage, "connector nobody is neither on topic onelogin.status nor in the configuration", "status", "nobody", "--config", file)
+	expect(t, exitUsage, "connector nobody has no status, and is not in the configuration", "status", "nobody", "--config", file)
 
 	watch := startCommand(t, "status", "--watch", "--json", "--config", file)
 	eventually(t, "the first objects", func() bool { return strings.Count(watch.out.String(), "\n") >= 2 })
@@ -82,7 +82,8 @@ func TestStatusOfADeadFleet(t *testing.T) {
 		}
 	}
 	code, out, _ := runCommand(t, "status", "--config", file)
-	if code != exitFail || !strings.HasPrefix(out, "2 connectors: 2 INACTIVE\n") || !strings.Contains(out, "nobody has reported it for 2d; the last word was ACTIVE\n") {
+	if code != exitFail || !strings.HasPrefix(out, "2 connectors: 2 INACTIVE\nno instance is alive: nobody has reported anything since "+at.UTC().Format(time.RFC3339)+", 2d ago\n    → Start one") ||
+		strings.Count(out, "→") != 1 || !strings.Contains(out, "nobody has reported it for 2d; the last word was ACTIVE\n") {
 		t.Errorf("got exit %d\n%s", code, out)
 	}
 	for line := range strings.Lines(out) {

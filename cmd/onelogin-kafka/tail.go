@@ -45,7 +45,7 @@ func newTail() *cobra.Command {
 		filter := filter{typ: *typ}
 		if len(list) == 1 {
 			filter.connector = list[0]
-			if !configured(cfg, list[0]) {
+			if glance(cmd.Context(), cfg); !configured(cfg, list[0]) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "onelogin-kafka: connector %s is not in the configuration; events it has left in the topic are shown\n", clean(list[0]))
 			}
 		}

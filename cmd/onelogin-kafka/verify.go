@@ -56,7 +56,7 @@ func newVerify() *cobra.Command {
 			return err
 		}
 		var report *reconcile.Report
-		err = withCluster(cfg, func(cluster *wire.Cluster) error {
+		err = withCluster(cmd.Context(), cfg, func(cluster *wire.Cluster) error {
 			report, err = verify(cmd.Context(), cfg, cluster, wish, cmd.ErrOrStderr())
 			return err
 		})
@@ -104,14 +104,9 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 
 // verify compares a range; the report is nil where nothing was begun.
 func verify(ctx context.Context, cfg *config.Config, cluster *wire.Cluster, w reconcile.Wish, notes io.Writer) (*reconcile.Report, error) {
-	var cc *config.Connector
-	for i := range cfg.Connectors {
-		if cfg.Connectors[i].Name == w.Connector {
-			cc = &cfg.Connectors[i]
-		}
-	}
-	if cc == nil {
-		return nil, usage(fmt.Errorf("connector %s is not in the configuration", clean(w.Connector)))
+	cc, err := polled(ctx, cfg, cluster, w.Connector)
+	if err != nil {
+		return nil, err
 	}
 	position, err := reconcile.Position(ctx, cluster, cfg.Topics.Offsets.Name, w.Connector)
 	if err != nil {

@@ -13,8 +13,7 @@ import (
 
 // Recorded returns the connector that a record of the control log stands for, as
 // Load does for one of a file. place is what its problems name instead of one.
-// The secret is opened by open each time it is needed; what open returns as an
-// error is a problem. The record is data and comes from elsewhere: it resolves no
+// The secret is opened by open each time it is needed, and not here. The record is data and comes from elsewhere: it resolves no
 // env: reference and names no file.
 func Recorded(rec schemas.Connector, place string, open func() (string, error)) (Connector, Problems) {
 	c, problems := recorded(rec, place, open)
@@ -60,9 +59,6 @@ func recorded(rec schemas.Connector, place string, open func() (string, error)) 
 	d := decoder{doc: doc, env: l.env}
 	d.value(node, root, reflect.ValueOf(&c).Elem())
 	c.ClientSecret = sealed(rec.Secret.Sealed, open)
-	if _, err := open(); err != nil {
-		root.sub("client_secret").problem("%v", err)
-	}
 	l.connector(&c, root)
 	c.Source = place
 	return c, l.problems()

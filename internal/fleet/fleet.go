@@ -60,6 +60,8 @@ type record struct {
 
 // View is what the status topic said so far. It is safe for concurrent use.
 type View struct {
+	configured map[string]bool
+
 	mu      sync.Mutex
 	records map[string]record
 	changes int
@@ -68,9 +70,9 @@ type View struct {
 // NewView returns a view of connectors that may have no record: they are shown
 // all the same.
 func NewView(configured ...string) *View {
-	v := &View{records: make(map[string]record, len(configured))}
+	v := &View{configured: map[string]bool{}, records: make(map[string]record, len(configured))}
 	for _, name := range configured {
-		v.records[name] = record{}
+		v.configured[name], v.records[name] = true, record{}
 	}
 	return v
 }
@@ -84,6 +86,9 @@ func (v *View) Take(r *schemas.Record) {
 	v.changes++
 	if r.Value == nil {
 		delete(v.records, name)
+		if v.configured[name] { // it was put back, and nobody has said anything of it yet
+			v.records[name] = record{}
+		}
 		return
 	}
 	st, err := schemas.ParseStatus(r.Value)
@@ -190,6 +195,21 @@ func rank(s *Status) int {
 
 func worse(a, b Status) int {
 	return cmp.Or(cmp.Compare(rank(&a), rank(&b)), cmp.Compare(a.Connector, b.Connector))
+}
+
+// Silent tells that no instance is alive by what the topic says, and since when
+// nobody has reported anything.
+func Silent(all []Status, now time.Time) (since time.Time, silent bool) {
+	newest := time.Duration(math.MaxInt64)
+	for i := range all {
+		if all[i].Age >= 0 {
+			newest = min(newest, all[i].Age)
+		}
+	}
+	if newest == math.MaxInt64 || newest <= Stale {
+		return time.Time{}, false
+	}
+	return now.Add(-newest), true
 }
 
 // Counts are how many connectors are in each state.

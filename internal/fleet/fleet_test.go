@@ -120,3 +120,34 @@ func FuzzTake(f *testing.F) {
 		}
 	})
 }
+
+// TestSilent: a fleet is dead once its newest word is stale, and since that word.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	v := NewView("never")
+	if _, silent := Silent(v.List(noon), noon); silent {
+		t.Error("nobody has ever said anything: nothing is known of when")
+	}
+	say(v, "old", schemas.StateActive, "", 3*time.Hour)
+	say(v, "newest", schemas.StateActive, "", Stale+time.Minute)
+	if since, silent := Silent(v.List(noon), noon); !silent || !since.Equal(noon.Add(-Stale-time.Minute)) {
+		t.Errorf("got %v since %v", silent, since)
+	}
+	say(v, "alive", schemas.StateFailing, "x", time.Second)
+	if _, silent := Silent(v.List(noon), noon); silent {
+		t.Error("somebody is alive")
+	}
+}
+
+// TestPutBack: a connector that is configured is shown though the last that the
+// topic says of it is that it was taken off.
+func TestPutBack(t *testing.T) {
+	t.Parallel()
+	v := NewView("acme")
+	say(v, "acme", schemas.StateActive, "", time.Second)
+	v.Take(&schemas.Record{Key: []byte("acme")})
+	s, ok := v.Get("acme", noon)
+	if !ok || s.State != schemas.StateInactive || s.Age >= 0 {
+		t.Errorf("got %+v, %v", s, ok)
+	}
+}

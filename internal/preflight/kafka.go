@@ -69,20 +69,29 @@ func (k *Kafka) Check(ctx context.Context) []Result {
 }
 
 func (k *Kafka) reachable(ctx context.Context) (string, *Failure) {
+	n, failure := Reachable(ctx, k.Cluster)
+	if failure != nil {
+		return "", failure
+	}
+	return fmt.Sprintf("%d brokers", n), nil
+}
+
+// Reachable asks a cluster for its brokers, and returns their number.
+func Reachable(ctx context.Context, cluster *wire.Cluster) (int, *Failure) {
 	var m *metadata.Response
 	err := retry(ctx, func() (err error) {
-		m, err = k.Cluster.Metadata(ctx)
+		m, err = cluster.Metadata(ctx)
 		return err
 	})
 	switch {
 	case errors.Is(err, wire.ErrAuthentication):
-		return "", &Failure{Message: "Kafka refused the credentials", Advice: "Check kafka.sasl.mechanism, username and password_file."}
+		return 0, &Failure{Message: "Kafka refused the credentials", Advice: "Check kafka.sasl.mechanism, username and password_file."}
 	case errors.Is(err, wire.ErrCredentials):
-		return "", &Failure{Message: "Kafka was not asked: " + oneLine(err), Advice: "Check the files that kafka.tls and kafka.sasl name."}
+		return 0, &Failure{Message: "Kafka was not asked: " + oneLine(err), Advice: "Check the files that kafka.tls and kafka.sasl name."}
 	case err != nil:
-		return "", &Failure{Message: "Kafka cannot be reached: " + oneLine(err), Advice: "Check kafka.brokers, kafka.tls and the network."}
+		return 0, &Failure{Message: "Kafka cannot be reached: " + oneLine(err), Advice: "Check kafka.brokers, kafka.tls and the network."}
 	}
-	return fmt.Sprintf("%d brokers", len(m.Brokers)), nil
+	return len(m.Brokers), nil
 }
 
 func (k *Kafka) transactions(ctx context.Context) (string, *Failure) {

@@ -16,15 +16,24 @@ import (
 // that are set aside: whose record cannot be read, is not valid or cannot be
 // opened here. Both are by name.
 func (r *Registry) Configured() ([]config.Connector, []config.SetAside) {
+	return r.judged(r.configured)
+}
+
+// Known is Configured with the secrets closed until one is used, whose error says
+// then what is wrong with it: for who asks for a few of many, or has no key.
+func (r *Registry) Known() ([]config.Connector, []config.SetAside) { return r.judged(r.known) }
+
+// judged sorts the connectors by what judge finds of each.
+func (r *Registry) judged(judge func(schemas.Connector) result) ([]config.Connector, []config.SetAside) {
 	list, broken := r.List(), r.Broken()
 	results := make([]result, len(list))
-	// Opening is what costs.
+	// Opening and reading are what costs.
 	var wg sync.WaitGroup
 	slots := runtime.GOMAXPROCS(0)
 	for part := range slots {
 		wg.Go(func() {
 			for i := part; i < len(list); i += slots {
-				results[i] = r.configured(list[i])
+				results[i] = judge(list[i])
 			}
 		})
 	}
@@ -59,9 +68,19 @@ func (r *Registry) configured(c schemas.Connector) result {
 	if known, ok := r.results.Load(c.Name); ok && known.(result).value == value && known.(result).sealed == ring {
 		return known.(result)
 	}
-	res := result{sealed: ring, value: value}
-	bound := r.bound(c)
-	res.connector, res.problems = config.Recorded(c, r.place(c.Name), func() (string, error) { return ring.Open(c.Secret.Sealed, bound) })
+	res := r.known(c)
+	res.sealed, res.value = ring, value
+	if len(res.problems) == 0 {
+		if _, err := ring.Open(c.Secret.Sealed, r.bound(c)); err != nil {
+			res.problems = config.Problems{{File: r.place(c.Name), Path: fieldSecret, Message: err.Error()}}
+		}
+	}
 	r.results.Store(c.Name, res)
+	return res
+}
+
+func (r *Registry) known(c schemas.Connector) (res result) {
+	ring, bound := r.Ring(), r.bound(c)
+	res.connector, res.problems = config.Recorded(c, r.place(c.Name), func() (string, error) { return ring.Open(c.Secret.Sealed, bound) })
 	return res
 }

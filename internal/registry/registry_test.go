@@ -150,7 +150,7 @@ func TestPutAndRead(t *testing.T) {
 	if _, err := public.Put(patient(t), draft("globex"), 0, ann); err != nil {
 		t.Fatal(err)
 	}
-	if _, aside := read(t, public).Configured(); len(aside) != 2 || !strings.Contains(aside[0].Reason(), "sealed for a key that this instance does not have") {
+	if _, aside := read(t, public).Configured(); len(aside) != 2 || !strings.Contains(aside[0].Reason(), "no key of secrets.keys here opens it") {
 		t.Errorf("without a private key: %+v", aside)
 	}
 	if c, err := read(t, other).Get("globex"); err != nil {

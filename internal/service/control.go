@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -55,44 +56,54 @@ func (s *Service) takeOver(files *config.Config) Changes {
 // the control's lock.
 func (s *Service) addRecorded(all *config.Config) {
 	c := &s.control
-	ofFile := map[string]bool{}
-	for i := range all.Connectors {
-		ofFile[all.Connectors[i].Name] = true
-	}
-	for i := range all.SetAside {
-		ofFile[all.SetAside[i].Name] = true
-	}
 	good, aside := c.Configured()
 	next := map[string]config.Connector{}
-	var shadow []string
-	for _, cc := range good {
-		cc.Proxy = cc.Proxy.Or(all.Proxy)
-		next[cc.Name] = cc
-		if ofFile[cc.Name] {
-			shadow = append(shadow, cc.Name)
-			continue
+	for i := range aside {
+		if last, ran := c.good[aside[i].Name]; ran {
+			good, aside[i].Runs = append(good, last), true
 		}
-		all.Connectors = append(all.Connectors, cc)
 	}
-	for _, a := range aside {
-		if ofFile[a.Name] {
-			shadow = append(shadow, a.Name)
-			continue
-		}
-		if last, ran := c.good[a.Name]; ran {
-			next[a.Name], a.Runs = last, true
-			all.Connectors = append(all.Connectors, last)
-		}
-		all.SetAside = append(all.SetAside, a)
+	for _, cc := range good {
+		next[cc.Name] = cc
 	}
 	c.good = next
-	slices.Sort(shadow)
+	shadow := Join(all, good, aside)
 	for _, name := range shadow {
 		if !slices.Contains(c.shadow, name) {
 			s.opts.Log.Warn().Str("connector", name).Msg("the connector is both in a file and on the control log: the file is used")
 		}
 	}
 	c.shadow = shadow
+}
+
+// Join adds the connectors of the control log, and those of it that are set aside,
+// to the ones of files in cfg. Of one name in both the file's is used: it returns
+// the names of the others, which are left out.
+func Join(cfg *config.Config, logged []config.Connector, aside []config.SetAside) (shadowed []string) {
+	ofFile := map[string]bool{}
+	for i := range cfg.Connectors {
+		ofFile[cfg.Connectors[i].Name] = true
+	}
+	for i := range cfg.SetAside {
+		ofFile[cfg.SetAside[i].Name] = true
+	}
+	taken := map[string]bool{}
+	for _, cc := range logged {
+		if ofFile[cc.Name] {
+			taken[cc.Name] = true
+			continue
+		}
+		cc.Proxy = cc.Proxy.Or(cfg.Proxy)
+		cfg.Connectors = append(cfg.Connectors, cc)
+	}
+	for _, a := range aside {
+		if ofFile[a.Name] {
+			taken[a.Name] = true
+			continue
+		}
+		cfg.SetAside = append(cfg.SetAside, a)
+	}
+	return slices.Sorted(maps.Keys(taken))
 }
 
 // Shadowed are the connectors of the control log that are not used, as a file

@@ -23,7 +23,7 @@ var (
 	// ErrForm: it is not "ok1.<key id>.<base64url>".
 	ErrForm = errors.New("is no sealed secret of a form that this version knows")
 	// ErrNoKey: it was sealed for a key that is not among ours.
-	ErrNoKey = errors.New("was sealed for a key that this instance does not have")
+	ErrNoKey = errors.New("is sealed, and no key of secrets.keys here opens it")
 	// ErrBound: it was sealed for something else, or altered.
 	ErrBound = errors.New("was sealed for another domain, client id or connector, or altered; enter the client secret again")
 )
@@ -190,7 +190,7 @@ func (r *Ring) Open(sealed string, bound Bound) (string, error) {
 		return "", err
 	}
 	if !r.Has(id) {
-		return "", fmt.Errorf("%w (%s)", ErrNoKey, id)
+		return "", fmt.Errorf("%w (its key is %s)", ErrNoKey, id)
 	}
 	secret, err := hpke.Open(r.keys[id].key, hpke.HKDFSHA256(), hpke.AES256GCM(), bound.info(), box)
 	if err != nil || len(secret) == 0 {
