@@ -32,7 +32,7 @@ func newCollector(s *Service) *collector {
 		unconfigured: desc("onelogin_connectors_unconfigured", "Connectors of this instance's shards that it has no configuration for: nobody polls them."),
 		aside:        desc("onelogin_connectors_set_aside", "Connectors that cannot be polled as they are configured; those that are polled run on with the last good configuration.", "connector", "file", "polled"),
 		kept:         desc("onelogin_connectors_kept", "Connectors whose files have gone with more than half of the folder's, and that run on for five minutes."),
-		config:       desc("onelogin_config_info", "1; the label is the beginning of the SHA-256 over the configuration in use and all it refers to.", "sha256"),
+		config:       desc("onelogin_config_info", "1; the label is the beginning of the SHA-256 over what of the configuration in use is to be the same on all instances.", "sha256"),
 		reloaded:     desc("onelogin_config_last_reload_successful", "1 if the configuration last read is in use, but for what is set aside; 0 if it was refused."),
 		build:        desc("onelogin_build_info", "1; the labels are the version and the commit that this instance was built from, and Go's version.", "version", "commit", "goversion"),
 		reloadedAt:   desc("onelogin_config_last_reload_success_timestamp_seconds", "When a configuration was last taken into use."),

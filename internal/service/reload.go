@@ -23,7 +23,7 @@ type reloads struct {
 	mu   sync.Mutex
 	ok   bool
 	at   time.Time // of the last that was taken
-	sum  [32]byte  // of the last that was taken
+	sum  [32]byte  // of what is in use, see config.Config.Shared
 	kept int       // connectors that run on although their files are gone
 }
 
@@ -201,11 +201,12 @@ func (f *follower) read(sum [32]byte, asked bool) {
 			Msg("more than half of the connector files have gone at once: their connectors run on for a while; SIGHUP removes them now")
 	}
 	changes := f.service.Apply(cfg)
-	f.service.reload.done(cfg.Sum)
+	inUse := f.inUse(cfg).Shared()
+	f.service.reload.done(inUse)
 	f.service.reload.keeps(f.kept())
 	f.wake(cfg)
 	log.Info().Int("connectors", len(cfg.Connectors)).Int("added", changes.Added).Int("changed", changes.Changed).Int("removed", changes.Removed).
-		Int("set_aside", len(cfg.SetAside)).Int("kept", f.kept()).Str("sha256", hex.EncodeToString(cfg.Sum[:6])).Msg("configuration taken over")
+		Int("set_aside", len(cfg.SetAside)).Int("kept", f.kept()).Str("sha256", hex.EncodeToString(inUse[:6])).Msg("configuration taken over")
 	if len(changed(f.last, cfg)) > 0 {
 		if names := changed(f.running, cfg); len(names) > 0 {
 			log.Warn().Strs("settings", names).Msg("these settings have changed and are not in use: restart to take them over")
@@ -213,6 +214,13 @@ func (f *follower) read(sum [32]byte, asked bool) {
 	}
 	Warn(log, f.last, cfg)
 	f.last = cfg
+}
+
+// inUse is cfg with what needs a restart as the service was started with it.
+func (f *follower) inUse(cfg *config.Config) *config.Config {
+	c := *f.running
+	c.Connectors, c.SetAside, c.Proxy, c.Secrets = cfg.Connectors, cfg.SetAside, cfg.Proxy, cfg.Secrets
+	return &c
 }
 
 // Warn logs what is not wrong in a configuration and yet hardly meant, as far as

@@ -114,6 +114,22 @@ func TestReloadTouchesNoOther(t *testing.T) {
 	}
 }
 
+// sum is what the metrics say of the configuration in use.
+func (in *instance) sum(t *testing.T) string {
+	t.Helper()
+	families, err := in.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "onelogin_config_info" {
+			return f.GetMetric()[0].GetLabel()[0].GetValue()
+		}
+	}
+	t.Fatal("there is no onelogin_config_info")
+	return ""
+}
+
 // A main file that is not valid refuses the configuration as a whole, whatever
 // else it changes, with every problem's place; the next valid one is taken.
 func TestReloadRefuses(t *testing.T) {
@@ -121,19 +137,7 @@ func TestReloadRefuses(t *testing.T) {
 	w := newWorld(t, tenants(5, "acme", "globex"))
 	in := w.start("one")
 	w.awaitAll("acme", "globex")
-	hash := func() string {
-		families, err := in.registry.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range families {
-			if f.GetName() == "onelogin_config_info" {
-				return f.GetMetric()[0].GetLabel()[0].GetValue()
-			}
-		}
-		return ""
-	}
-	first := hash()
+	first := in.sum(t)
 	at, _ := in.metric("onelogin_config_last_reload_success_timestamp_seconds")
 
 	w.remove("globex") // which must not come through
@@ -153,7 +157,7 @@ func TestReloadRefuses(t *testing.T) {
 	if v, _ := in.metric("onelogin_config_last_reload_successful"); v != 0 {
 		t.Errorf("onelogin_config_last_reload_successful is %v", v)
 	}
-	if now, _ := in.metric("onelogin_config_last_reload_success_timestamp_seconds"); now != at || hash() != first {
+	if now, _ := in.metric("onelogin_config_last_reload_success_timestamp_seconds"); now != at || in.sum(t) != first {
 		t.Error("the metrics say that a configuration was taken")
 	}
 	w.awaitPolls(3, "acme", "globex")
@@ -163,7 +167,7 @@ func TestReloadRefuses(t *testing.T) {
 
 	w.main("one", "")
 	w.await("the valid one to be taken without being asked", func() bool { return len(in.log.with("configuration taken over", `"removed":1`)) == 1 })
-	if v, _ := in.metric("onelogin_config_last_reload_successful"); v != 1 || hash() == first {
+	if v, _ := in.metric("onelogin_config_last_reload_successful"); v != 1 || in.sum(t) == first {
 		t.Error("the metrics do not say that a configuration was taken")
 	}
 }
@@ -174,6 +178,13 @@ func TestReloadOnlyConnectors(t *testing.T) {
 	w := newWorld(t, tenants(1, "acme"))
 	in := w.start("one")
 	w.awaitAll("acme")
+	first := in.sum(t)
+	w.main("two", "http: {listen: '127.0.0.1:9'}")
+	two := w.start("two")
+	if got := two.sum(t); got != first {
+		t.Errorf("an instance of the same files has the sum %s, and not %s", got, first)
+	}
+	two.stop()
 	w.main("one", "key: event\nlog: {level: debug}")
 	in.reload()
 	w.await("the warning", func() bool { return len(in.log.with("restart", `"settings":["key","log"]`)) == 1 })
@@ -181,6 +192,9 @@ func TestReloadOnlyConnectors(t *testing.T) {
 	w.await("the second", func() bool { return len(in.log.with("configuration taken over")) == 2 })
 	if n := len(in.log.with("restart")); n != 1 {
 		t.Errorf("%d warnings, want 1", n)
+	}
+	if got := in.sum(t); got != first {
+		t.Errorf("the sum is %s and was %s, though nothing of the change is in use", got, first)
 	}
 	w.awaitAll("acme") // found by the key of a tenant: the strategy is the old one
 }

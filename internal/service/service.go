@@ -116,7 +116,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 	}
 	s.control.Registry = registry.New(registry.Options{Cluster: cluster, Topics: Topics(cfg), Group: cfg.Group, Ring: ring, Log: opts.Log})
 	s.control.Watch(s.rung)
-	s.reload.done(cfg.Sum)
+	s.reload.done(cfg.Shared())
 	if s.http == nil {
 		t := Transport(cfg, onelogin.Limits{Connections: s.forOneLogin(len(cfg.Connectors))})
 		// Many connectors can share one host: a proxy, or the simulator.
