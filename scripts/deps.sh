@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What the tests need besides Go: a C compiler (for -race), Java 17 or newer and Maven (for a real Kafka), Chromium and axe-core (for
-# the console's pages; npm fetches axe-core into the user's cache).
+# the console's pages; npm fetches axe-core into the user's cache), Python and schemathesis (for its API; pip puts it there, too).
 # Installs what is missing with apt-get when run as root; otherwise says what to install and fails.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 axe_version=4.14.1
 axe=${XDG_CACHE_HOME:-$HOME/.cache}/onelogin-kafka/axe-$axe_version.min.js
@@ -18,6 +19,18 @@ axe_core() { # fetches axe-core unless it is there
   rm -rf "$work"
 }
 
+fuzzer_version=$(sed -n 's/^schemathesis==//p' scripts/schemathesis.txt)
+fuzzer=${XDG_CACHE_HOME:-$HOME/.cache}/onelogin-kafka/schemathesis-$fuzzer_version
+
+schemathesis() { # installs it unless it is there, whole
+  [ -e "$fuzzer/installed" ] && return
+  echo "deps: installing schemathesis $fuzzer_version"
+  rm -rf "$fuzzer"
+  python3 -m venv "$fuzzer"
+  "$fuzzer/bin/pip" install --quiet --disable-pip-version-check -r scripts/schemathesis.txt
+  touch "$fuzzer/installed"
+}
+
 java_version() { # the major version, 0 when there is none
   command -v java >/dev/null || { echo 0; return; }
   java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1
@@ -28,6 +41,7 @@ missing() {
   [ "$(java_version)" -ge 17 ] || echo default-jre-headless
   command -v mvn >/dev/null || echo maven
   command -v chromium >/dev/null || echo chromium fonts-dejavu-core
+  [ -e "$fuzzer/installed" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
   [ -s "$axe" ] || command -v npm >/dev/null || echo npm
 }
 
@@ -38,6 +52,7 @@ fi
 packages=$(missing | tr '\n' ' ')
 if [ -z "$packages" ]; then
   axe_core
+  schemathesis
   exit 0
 fi
 install="apt-get update && apt-get install -y --no-install-recommends $packages"
@@ -54,3 +69,4 @@ apt-get install -qq -y --no-install-recommends $packages >/dev/null
 packages=$(missing | tr '\n' ' ')
 [ -z "$packages" ] || { echo "deps: still missing after the installation: $packages" >&2; exit 1; }
 axe_core
+schemathesis

@@ -104,7 +104,7 @@ func generation(w http.ResponseWriter, r *http.Request) (int64, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(strings.Trim(text, `"`), 10, 64)
-	if err != nil || n < 1 {
+	if err != nil || n < 1 || text != etag(n) {
 		refuse(w, http.StatusBadRequest, "If-Match is no ETag of a connector.")
 		return 0, false
 	}

@@ -1,9 +1,11 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -83,13 +85,9 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 		refuse(w, http.StatusUnsupportedMediaType, "Send application/json.")
 		return false
 	}
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
+	body, err := io.ReadAll(r.Body)
 	if err == nil {
-		if _, more := d.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is more than one")
-		}
+		err = decode(body, into)
 	}
 	var large *http.MaxBytesError
 	switch {
@@ -101,4 +99,26 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 		refuse(w, http.StatusBadRequest, "The body is not the JSON object that the API's document describes.")
 	}
 	return false
+}
+
+// decode reads one JSON object. A null is not what a field was left out for.
+func decode(body []byte, into any) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return fmt.Errorf("reading an object: %w", err)
+	}
+	if fields == nil {
+		return errors.New("null is no object")
+	}
+	for name, value := range fields {
+		if string(value) == "null" {
+			return fmt.Errorf("field %q is null", name)
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("reading its fields: %w", err)
+	}
+	return nil
 }

@@ -80,6 +80,17 @@ func parseQuery(v url.Values) (query, []FieldProblem) {
 	return q, wrong
 }
 
+// empty are those of the parameters that are given and empty: a form of a page
+// sends what was not filled in, but whoever writes a program has made a mistake.
+func empty(v url.Values, names ...string) (wrong []FieldProblem) {
+	for _, name := range names {
+		if v.Has(name) && v.Get(name) == "" {
+			wrong = append(wrong, FieldProblem{name, "is empty; leave it out"})
+		}
+	}
+	return wrong
+}
+
 // found is a page of connectors.
 type found struct {
 	query query
@@ -161,6 +172,7 @@ type connectorList struct {
 
 func (o *Options) connectors(w http.ResponseWriter, r *http.Request) {
 	q, wrong := parseQuery(r.URL.Query())
+	wrong = append(wrong, empty(r.URL.Query(), "state", "sort", "page", "per_page")...)
 	if len(wrong) > 0 {
 		refuse(w, http.StatusBadRequest, "The query cannot be answered.", wrong...)
 		return

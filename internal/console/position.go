@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -112,15 +113,19 @@ func (o *Options) apply(ctx context.Context, name, handle string, by registry.Wh
 
 func (o *Options) planMove(w http.ResponseWriter, r *http.Request) {
 	var body struct {
-		Through string `json:"through"`
-		Back    string `json:"back"`
+		Through *string `json:"through"`
+		Back    *string `json:"back"`
 	}
 	if !read(w, r, &body) {
 		return
 	}
+	through, back := cmp.Or(body.Through, new(string)), cmp.Or(body.Back, new(string))
+	if body.Through != nil && body.Back != nil {
+		through, back = new(string), new(string) // which of them counts is not said
+	}
 	ctx, cancel := checkContext(r)
 	defer cancel()
-	m, f := o.plan(ctx, r.PathValue("name"), body.Through, body.Back)
+	m, f := o.plan(ctx, r.PathValue("name"), *through, *back)
 	if f != nil {
 		f.refuse(w)
 		return
@@ -134,6 +139,10 @@ func (o *Options) applyMove(w http.ResponseWriter, r *http.Request) {
 		Reason string `json:"reason"`
 	}
 	if !read(w, r, &body) {
+		return
+	}
+	if body.Plan == "" {
+		refuse(w, http.StatusUnprocessableEntity, "It is not said which plan.", FieldProblem{"plan", "is missing"})
 		return
 	}
 	by := who(r, "api")

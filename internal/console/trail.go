@@ -120,6 +120,10 @@ type audited struct {
 
 func (o *Options) audit(w http.ResponseWriter, r *http.Request) {
 	limit := 100
+	if wrong := empty(r.URL.Query(), "limit"); len(wrong) > 0 {
+		refuse(w, http.StatusBadRequest, "The query cannot be answered.", wrong...)
+		return
+	}
 	if text := r.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxEntries {
