@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	operations = "operations.md"
-	alerts     = "../deploy/prometheus/onelogin-kafka.rules.yml"
+	metricsPage = "metrics.md"
+	alerts      = "../deploy/prometheus/onelogin-kafka.rules.yml"
 )
 
 func read(t *testing.T, path string) string {
@@ -147,14 +147,14 @@ func named(text string) names {
 
 func TestMetricsTable(t *testing.T) {
 	table := names{}
-	for line := range strings.Lines(read(t, operations)) {
+	for line := range strings.Lines(read(t, metricsPage)) {
 		if strings.HasPrefix(line, "| `onelogin_") {
 			first, _, _ := strings.Cut(strings.TrimPrefix(line, "|"), "|")
 			maps.Copy(table, named(first))
 		}
 	}
 	if d := cmp.Diff(slices.Sorted(maps.Keys(metrics(t))), slices.Sorted(maps.Keys(table))); d != "" {
-		t.Errorf("metrics of the code (-) and in the table of %s (+):\n%s", operations, d)
+		t.Errorf("metrics of the code (-) and in the table of %s (+):\n%s", metricsPage, d)
 	}
 }
 
@@ -217,7 +217,7 @@ func TestConfigurationKeys(t *testing.T) {
 
 // The table of variables has those that are read, and no other.
 func TestVariablesTable(t *testing.T) {
-	const page = "kafka-access.md"
+	const page = "configuration.md"
 	_, section, _ := strings.Cut(read(t, page), "\n## Without a file\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	table := names{}

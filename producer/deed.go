@@ -37,7 +37,7 @@ func (d *deed) counted(n int32) error {
 }
 
 func (d *deed) grown(how string) error {
-	return fmt.Errorf("%w: topic %s %s: with another number of partitions connectors belong to other partitions, where they have no position, and would be published again; docs/operations.md has the way back (\"An offsets topic that has grown\")",
+	return fmt.Errorf("%w: topic %s %s: with another number of partitions connectors belong to other partitions, where they have no position, and would be published again; docs/positions.md has the way back (\"An offsets topic that has grown\")",
 		ErrUnfit, d.topic, how)
 }
 

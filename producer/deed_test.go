@@ -207,7 +207,7 @@ func TestAGrownOffsetsTopicIsRefused(t *testing.T) {
 				forget(t, broker, topics)
 			}
 			grow(t, broker, topics, 8)
-			start(t, broker.ListenAddrs(), topics, group, p.serve).unfit(t, topics.Specs[schemas.Offsets].Name, c.says, "docs/operations.md")
+			start(t, broker.ListenAddrs(), topics, group, p.serve).unfit(t, topics.Specs[schemas.Offsets].Name, c.says, "docs/positions.md")
 
 			hand := &Hand{Cluster: open(t, broker.ListenAddrs()...), Topics: topics, Group: group}
 			to := TopicSpec{Name: named(t, "copy"), Partitions: 3}
