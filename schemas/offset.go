@@ -53,6 +53,9 @@ type Offset struct {
 	// was used; 0 = none was. A record of the control log with a lower one is an
 	// old one that was put back.
 	SecretGeneration int64
+	// RetiredAt is when somebody said that nobody polls the connector any more and
+	// its position is kept; zero otherwise. Who polls it again takes it back.
+	RetiredAt time.Time
 	// UpdatedAt is when the value was written.
 	UpdatedAt time.Time
 }
@@ -73,6 +76,7 @@ type wireOffset struct {
 	CallsUntil      time.Time  `json:"calls_until,omitzero"`
 	CallsLimit      int        `json:"calls_limit,omitempty"`
 	Secret          int64      `json:"secret_generation,omitempty"`
+	RetiredAt       time.Time  `json:"retired_at,omitzero"`
 	UpdatedAt       *time.Time `json:"updated_at"`
 }
 
@@ -91,6 +95,9 @@ func (o Offset) Marshal() []byte {
 	if !o.VerifiedThrough.IsZero() {
 		w.VerifiedThrough = wireTime(o.VerifiedThrough)
 	}
+	if !o.RetiredAt.IsZero() {
+		w.RetiredAt = wireTime(o.RetiredAt)
+	}
 	if !o.CallsUntil.IsZero() {
 		w.Calls, w.CallsUntil, w.CallsLimit = &o.Calls, wireTime(o.CallsUntil), max(o.CallsLimit, 0)
 	}
@@ -98,8 +105,8 @@ func (o Offset) Marshal() []byte {
 }
 
 // ParseOffset reads what Marshal wrote. Fields it does not know are ignored;
-// every field but complete_through, verified_through, calls, calls_until, calls_limit
-// and secret_generation must be there. The error wraps ErrVersion for an unknown version.
+// every field but complete_through, verified_through, calls, calls_until, calls_limit,
+// secret_generation and retired_at must be there. The error wraps ErrVersion for an unknown version.
 func ParseOffset(value []byte) (Offset, error) {
 	if err := checkVersion(value, OffsetVersion); err != nil {
 		return Offset{}, fmt.Errorf("parsing offset: %w", err)
@@ -124,6 +131,7 @@ func ParseOffset(value []byte) (Offset, error) {
 		Version: w.Version, Domain: *w.Domain, AccountID: *w.AccountID, Through: timeOf(w.Through),
 		LastID: *w.LastID, Events: *w.Events, WindowStart: timeOf(w.WindowStart),
 		CompleteThrough: timeOf(&w.CompleteThrough), VerifiedThrough: timeOf(&w.VerifiedThrough), UpdatedAt: timeOf(w.UpdatedAt), SecretGeneration: max(w.Secret, 0),
+		RetiredAt: timeOf(&w.RetiredAt),
 	}
 	// One without the other says nothing, and is no reason to refuse a position.
 	if w.Calls != nil && *w.Calls >= 0 && !w.CallsUntil.IsZero() {

@@ -109,6 +109,9 @@ func (s *session) take(ctx context.Context, r *reading, c *change, end bool) err
 // written with a sweep. Polls that cover the window complete something each
 // time; that is not worth a transaction each.
 func (s *session) worthwhile(c *change, swept bool) bool {
+	if !s.off.RetiredAt.IsZero() {
+		return true // it is polled again
+	}
 	if s.off.SecretGeneration < s.set.SecretGeneration {
 		return true // a secret that was used must not be followed by an older one
 	}
@@ -123,7 +126,7 @@ func (s *session) worthwhile(c *change, swept bool) bool {
 func (s *session) batch(c *change) *schemas.Batch {
 	p, o := s.p, &c.offset
 	wall := time.Now().UTC().Round(0)
-	o.Version, o.Domain, o.UpdatedAt = schemas.OffsetVersion, s.set.Domain, wall
+	o.Version, o.Domain, o.UpdatedAt, o.RetiredAt = schemas.OffsetVersion, s.set.Domain, wall, time.Time{}
 	o.AccountID = s.account(c.page)
 	o.Calls, o.CallsUntil = p.budget.Used()
 	o.CallsLimit = p.budget.RateLimit().Limit

@@ -272,13 +272,14 @@ func done(cmd *cobra.Command, c schemas.Connector, what string, asJSON bool) {
 func newConnectorsRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "remove connector", Short: "Take a connector off the control log", Args: args(cobra.ExactArgs(1)),
-		Long: "Take a connector off the control log. Its position stays, so that one of the same name goes on from there, and\n" +
-			"its status says INACTIVE; --forget takes both back in one transaction of its shard, which leaves nothing to\n" +
-			"alert on. Prints what it would do; --yes does it. On a terminal it asks what is to become of the position.",
+		Long: "Take a connector off the control log, or say that one is meant to be gone whose file was removed: its status\n" +
+			"goes, and nothing is left to alert on. Its position stays, so that one of the same name goes on from there;\n" +
+			"--forget takes it back too. Prints what it would do; --yes does it. On a terminal it asks what is to become\n" +
+			"of the position.",
 		Example: "  onelogin-kafka connectors remove acme\n  onelogin-kafka connectors remove acme --forget --yes --reason \"contract ended\"",
 	}
 	load, by := configFlag(cmd), reasonFlag(cmd)
-	forget := cmd.Flags().Bool("forget", false, "forget its position and status too: put back, it begins at start_from and publishes again")
+	forget := cmd.Flags().Bool("forget", false, "forget its position too: put back, it begins at start_from and publishes again")
 	keep := cmd.Flags().Bool("keep", false, "keep its position (what is done without --forget), and ask nothing")
 	yes := cmd.Flags().Bool("yes", false, "do it")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
@@ -290,7 +291,7 @@ func newConnectorsRemove() *cobra.Command {
 			return err
 		}
 		if !*forget && !*keep && *yes && isTerminalIn(cmd.InOrStdin()) {
-			*forget = ask(cmd, "Forget its position and status too? They stay for one of the same name otherwise")
+			*forget = ask(cmd, "Forget its position too? It stays for one of the same name otherwise")
 		}
 		return withControl(cmd.Context(), cfg, func(ctx context.Context, r *registry.Registry) error {
 			return remove(ctx, cmd.OutOrStdout(), cfg, r, names[0], removal{forget: *forget, yes: *yes, who: by()})
@@ -310,7 +311,7 @@ func remove(ctx context.Context, out io.Writer, cfg *config.Config, r *registry.
 	switch {
 	case gone && configured(cfg, name):
 		return ofFile(err, cfg, name, "remove it there first")
-	case err != nil && (!gone || !how.forget):
+	case err != nil && !gone:
 		return err
 	}
 	if how.forget && configured(cfg, name) {
@@ -331,6 +332,15 @@ func remove(ctx context.Context, out io.Writer, cfg *config.Config, r *registry.
 	if !gone {
 		if err := r.Remove(ctx, name, c.Generation, how.who); err != nil {
 			return err
+		}
+	}
+	if gone && !how.forget {
+		found, rerr := r.Retire(ctx, name, how.who)
+		switch {
+		case rerr != nil:
+			return rerr
+		case !found:
+			return err // there never was one
 		}
 	}
 	if how.forget {

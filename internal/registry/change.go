@@ -243,16 +243,23 @@ func existing(known map[string][]byte, name string, generation int64) (*schemas.
 	return seen(known, name, generation)
 }
 
-// Remove takes a connector off the log; its position stays. The error is a
+// Remove takes a connector off the log and retires it, see Retire. The error is a
 // *ConflictError, or wraps ErrNotFound.
 func (r *Registry) Remove(ctx context.Context, name string, generation int64, who Who) error {
-	return r.writer.Change(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
+	err := r.writer.Change(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
 		before, err := existing(known, name, generation)
 		if err != nil {
 			return nil, err
 		}
 		return written(nil, before, "connector.remove", who, time.Now().UTC()), nil
 	})
+	if err != nil {
+		return err
+	}
+	if _, err := r.Retire(ctx, name, who); err != nil {
+		return fmt.Errorf("connector %s is off the control log, and its status is not yet: %w; remove it again", name, err)
+	}
+	return nil
 }
 
 // Write writes records of other kinds, with their audit record, by what the log

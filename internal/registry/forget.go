@@ -23,44 +23,81 @@ var ErrConfigured = errors.New("is on the control log; remove it first")
 // no file has the connector either: who polls it again begins at start_from, and
 // publishes again what lies behind that.
 func (r *Registry) Forget(ctx context.Context, name string, who Who) (records int, err error) {
+	err = r.leave(ctx, name, "connector.forget", who, func(own map[string][]byte, now time.Time) []schemas.Record {
+		if len(own) == 0 && records > 0 {
+			return nil // a try before this one has done it after all
+		}
+		records = len(own)
+		var all []schemas.Record
+		for _, key := range slices.Sorted(maps.Keys(own)) {
+			all = append(all, schemas.Record{Topic: schemas.Offsets, Key: []byte(key), Time: now})
+		}
+		return append(all, schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(name), Time: now})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("forgetting connector %s: %w", name, err)
+	}
+	return records, nil
+}
+
+// Retire notes with the position of a connector that is not configured any more
+// that this is meant, and takes its status back: nobody is to be alerted. The
+// position stays, and who polls the connector again goes on from it. It returns
+// false where there is no position.
+func (r *Registry) Retire(ctx context.Context, name string, who Who) (found bool, err error) {
+	err = r.leave(ctx, name, "connector.retire", who, func(own map[string][]byte, now time.Time) []schemas.Record {
+		o, err := schemas.ParseOffset(own[name])
+		if found = err == nil; !found {
+			return nil // what we cannot read is not ours to write
+		}
+		o.RetiredAt, o.UpdatedAt = now, now
+		return []schemas.Record{
+			{Topic: schemas.Offsets, Key: schemas.OffsetKey(name), Value: o.Marshal(), Time: now},
+			{Topic: schemas.Status, Key: schemas.OffsetKey(name), Time: now},
+		}
+	})
+	if err != nil {
+		return false, fmt.Errorf("retiring connector %s: %w", name, err)
+	}
+	return found, nil
+}
+
+// leave writes what decide makes of what a connector has left on the offsets
+// topic, if anything, in one transaction of its shard with the audit record.
+func (r *Registry) leave(ctx context.Context, name, action string, who Who, decide func(own map[string][]byte, now time.Time) []schemas.Record) error {
 	if !schemas.ValidConnector(name) {
-		return 0, fmt.Errorf("connector %.80q is no name of one", name)
+		return fmt.Errorf("%.80q is no name of one", name)
 	}
 	if err := r.Read(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	if _, err := r.Get(name); !errors.Is(err, ErrNotFound) {
-		return 0, fmt.Errorf("connector %s %w", name, ErrConfigured)
+		return ErrConfigured
 	}
 	hand := producer.Hand{Cluster: r.opts.Cluster, Topics: r.opts.Topics, Group: r.opts.Group}
 	shard, err := hand.Shard(ctx, name)
 	if err != nil {
-		return 0, err
+		return err
 	}
+	wrote := false
 	err = hand.Change(ctx, shard, func(known producer.ShardRecords) ([]schemas.Record, error) {
-		own := slices.Sorted(maps.Keys(known[name]))
-		if len(own) == 0 && records > 0 {
-			return nil, nil // a try before this one has done it after all
-		}
-		records = len(own)
 		now := time.Now().UTC()
-		var all []schemas.Record
-		for _, key := range own {
-			all = append(all, schemas.Record{Topic: schemas.Offsets, Key: []byte(key), Time: now})
+		all := decide(known[name], now)
+		if wrote = len(all) > 0; !wrote {
+			return nil, nil
 		}
-		all = append(all, schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(name), Time: now})
-		entry := schemas.AuditEntry{At: now, By: who.By, Via: who.Via, Action: "connector.forget", Connector: name, Shard: shard, Reason: who.Reason}
+		entry := schemas.AuditEntry{At: now, By: who.By, Via: who.Via, Action: action, Connector: name, Shard: shard, Reason: who.Reason}
 		if value := known[name][name]; value != nil {
 			entry.Before = value
 		}
 		return append(all, entry.Record()), nil
 	})
-	if err != nil {
-		return 0, fmt.Errorf("forgetting connector %s: %w", name, err)
+	if err != nil || !wrote {
+		return err
 	}
 	// The owner is to notice that it was fenced; a bell that leaves nothing rings too.
 	bell := schemas.ControlKey{Kind: schemas.ControlBell, Connector: name}
-	return records, r.Write(ctx, func(map[string][]byte) ([]schemas.Record, error) {
+	return r.Write(ctx, func(map[string][]byte) ([]schemas.Record, error) {
 		return []schemas.Record{{Topic: schemas.Connectors, Key: []byte(bell.String()), Time: time.Now()}}, nil
 	})
 }

@@ -20,6 +20,10 @@ type serving struct {
 	removed map[string]bool
 	// told are those without a configuration whose status was written.
 	told map[string]bool
+	// retired are those without one that are meant to have none.
+	retired map[string]bool
+	// shown are the statuses of the others without one.
+	shown map[string]schemas.ConnectorStatus
 }
 
 type running struct {
@@ -31,7 +35,7 @@ type running struct {
 // serve polls the connectors of one shard until ctx ends, and follows changes
 // of the configuration meanwhile.
 func (s *Service) serve(ctx context.Context, session *producer.Session) {
-	v := &serving{service: s, session: session, runs: map[string]running{}, removed: map[string]bool{}, told: map[string]bool{}}
+	v := &serving{service: s, session: session, runs: map[string]running{}, removed: map[string]bool{}, told: map[string]bool{}, retired: map[string]bool{}}
 	defer v.end()
 	bells, silence := s.bellsOf(session.Shard)
 	defer silence()

@@ -69,12 +69,24 @@ func (v *serving) missing(ctx context.Context, connectors map[string]*connector)
 	for _, name := range slices.AppendSeq(names, maps.Keys(v.removed)) {
 		if _, ok := connectors[name]; ok || !schemas.ValidConnector(name) {
 			delete(v.told, name)
+			delete(v.retired, name)
 			continue
 		}
-		st, ok := before[name]
+		if v.retired[name] {
+			continue
+		}
+		st, ok := v.shown[name]
 		if !ok {
-			if st, ok = s.unconfigured(ctx, name, v.session); !ok {
+			var retired bool
+			if st, retired, ok = s.unconfigured(ctx, name, v.session); !ok {
 				return
+			}
+			if retired {
+				v.retired[name] = true
+				continue
+			}
+			if b, was := before[name]; was {
+				st.Since = b.Since
 			}
 		}
 		now[name] = st
@@ -87,13 +99,15 @@ func (v *serving) missing(ctx context.Context, connectors map[string]*connector)
 		}
 		v.told[name] = true
 	}
+	v.shown = now
 	s.absent.set(v.session.Shard, now)
 }
 
-// unconfigured is the status of a connector that we own and cannot poll.
-func (s *Service) unconfigured(ctx context.Context, name string, session *producer.Session) (schemas.ConnectorStatus, bool) {
+// unconfigured is the status of a connector that we own and cannot poll, and
+// whether it is meant not to be polled; ok is false when the session is over.
+func (s *Service) unconfigured(ctx context.Context, name string, session *producer.Session) (st schemas.ConnectorStatus, retired, ok bool) {
 	now := time.Now().UTC()
-	st := schemas.ConnectorStatus{
+	st = schemas.ConnectorStatus{
 		Connector: name, State: schemas.StateInactive, LagSeconds: -1,
 		Message:  fmt.Sprintf("instance %s owns its shard but has no configuration for it", s.settings.instance),
 		Advice:   adviceAbsent,
@@ -101,13 +115,13 @@ func (s *Service) unconfigured(ctx context.Context, name string, session *produc
 	}
 	state, err := s.state(ctx, name, session)
 	if ctx.Err() != nil {
-		return st, false
+		return st, false, false
 	}
 	if err == nil {
 		st.Domain = state.Offset.Domain
 		position(&st, state.Offset)
 	}
-	return st, true
+	return st, err == nil && !state.Offset.RetiredAt.IsZero(), true
 }
 
 const (

@@ -58,6 +58,52 @@ func TestUnconfigured(t *testing.T) {
 	}
 }
 
+// A connector whose file was removed for good is nobody's trouble once that is
+// said: no status, no count, not after a restart either. Its position stays.
+func TestRetired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, tenants(0, "stays", "leaves"))
+	path := w.main("one", "")
+	in := w.start("one")
+	w.awaitAll("stays", "leaves")
+	w.remove("leaves")
+	in.reload()
+	unconfigured := func(in *instance) float64 {
+		v, _ := in.metric("onelogin_connectors_unconfigured")
+		return v
+	}
+	w.await("the alert", func() bool { return unconfigured(in) == 1 && w.statuses()["leaves"].State == schemas.StateInactive })
+	r := w.control(path)
+	if found, err := r.Retire(t.Context(), "never-was", operator); err != nil || found {
+		t.Errorf("one that never was: found %v, %v", found, err)
+	}
+	if found, err := r.Retire(t.Context(), "leaves", operator); err != nil || !found {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	w.await("the owner to know", func() bool { return unconfigured(in) == 0 && in.Ready() == nil })
+	before := w.position("leaves")
+	if before.RetiredAt.IsZero() || before.Events < 20 {
+		t.Errorf("the position is %+v", before)
+	}
+	in.stop()
+	in = w.start("one")
+	w.awaitPolls(2, "stays")
+	if v := unconfigured(in); v != 0 {
+		t.Errorf("after a restart onelogin_connectors_unconfigured is %v", v)
+	}
+	if st, ok := w.statuses()["leaves"]; ok {
+		t.Errorf("the status is there: %+v", st)
+	}
+
+	w.connector("leaves", "")
+	in.reload()
+	w.await("the position to be in use", func() bool { return w.position("leaves").RetiredAt.IsZero() })
+	w.awaitAll("stays", "leaves") // and nothing twice
+	w.remove("leaves")
+	in.reload()
+	w.await("the alert once more", func() bool { return unconfigured(in) == 1 })
+}
+
 // A connector whose secret is gone fails, and the status says which instance
 // lacks which file.
 func TestSecretLacking(t *testing.T) {
