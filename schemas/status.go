@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -51,6 +52,21 @@ type RateLimit struct {
 	ResetSeconds int `json:"reset_seconds"`
 }
 
+// LatenessBounds are the upper bounds of a Lateness's buckets, in seconds,
+// ascending.
+var LatenessBounds = [...]float64{2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600}
+
+// Lateness is how old late events were when they were found, as far as its
+// instance has polled the connector.
+type Lateness struct {
+	// Since is when the first of them was found.
+	Since time.Time `json:"since"`
+	// Bounds are those of the buckets, as LatenessBounds of the version that wrote
+	// it; Counts has one more, for what was later than the last.
+	Bounds []float64 `json:"le_seconds"`
+	Counts []int64   `json:"counts"`
+}
+
 // ConnectorStatus is how one connector fares: the value of the key "<connector>" on the
 // status topic. A zero time means never or not known.
 type ConnectorStatus struct {
@@ -81,6 +97,8 @@ type ConnectorStatus struct {
 	RateLimit RateLimit `json:"rate_limit,omitzero"`
 	Instance  string    `json:"instance"`
 	Shard     int       `json:"shard"`
+	// Lateness is nil while no event was late. What it points to is not changed.
+	Lateness *Lateness `json:"lateness,omitempty"`
 	// Since is when the state began.
 	Since     time.Time `json:"since"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -134,6 +152,9 @@ func ParseStatus(value []byte) (ConnectorStatus, error) {
 	if !s.State.Valid() {
 		return ConnectorStatus{}, fmt.Errorf("parsing status: state %.40q is none of %v", s.State, States)
 	}
+	if l := s.Lateness; l != nil && !l.sound() {
+		s.Lateness = nil // nothing else depends on it
+	}
 	s.LagSeconds = -1
 	if w.LagSeconds != nil && *w.LagSeconds >= 0 {
 		s.LagSeconds = *w.LagSeconds
@@ -142,4 +163,10 @@ func ParseStatus(value []byte) (ConnectorStatus, error) {
 		*t = timeOf(t)
 	}
 	return s, nil
+}
+
+// sound tells whether there is a count for each bucket.
+func (l *Lateness) sound() bool {
+	return len(l.Bounds) > 0 && len(l.Counts) == len(l.Bounds)+1 && slices.IsSorted(l.Bounds) &&
+		!slices.ContainsFunc(l.Counts, func(n int64) bool { return n < 0 })
 }

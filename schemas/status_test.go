@@ -37,7 +37,10 @@ func TestStatusRoundTrip(t *testing.T) {
 		"nothing happened": func(s *schemas.ConnectorStatus) { s.LastEventAt, s.LastPollAt, s.CompleteThrough = never, never, never },
 		"budget unknown":   func(s *schemas.ConnectorStatus) { s.RateLimit = schemas.RateLimit{} },
 		"budget used up":   func(s *schemas.ConnectorStatus) { s.RateLimit.Remaining = 0 },
-		"message in <>":    func(s *schemas.ConnectorStatus) { s.Message = `<secret> & "quotes"` },
+		"late events": func(s *schemas.ConnectorStatus) {
+			s.Lateness = &schemas.Lateness{Since: at("2026-11-22T06:00:00Z"), Bounds: []float64{2, 5}, Counts: []int64{0, 3, 1}}
+		},
+		"message in <>": func(s *schemas.ConnectorStatus) { s.Message = `<secret> & "quotes"` },
 	}
 	for _, state := range schemas.States {
 		tests["state "+string(state)] = func(s *schemas.ConnectorStatus) { s.State = state }
@@ -112,4 +115,16 @@ func FuzzStatus(f *testing.F) {
 			t.Fatalf("round trip (-first +second):\n%s", diff)
 		}
 	})
+}
+
+// TestLatenessUnsound: a histogram that is none takes nothing else along.
+func TestLatenessUnsound(t *testing.T) {
+	t.Parallel()
+	for _, l := range []schemas.Lateness{{}, {Bounds: []float64{2}, Counts: []int64{1}}, {Bounds: []float64{5, 2}, Counts: []int64{1, 2, 3}}, {Bounds: []float64{2}, Counts: []int64{1, -1}}} {
+		s := validStatus()
+		s.Lateness = &l
+		if got, err := schemas.ParseStatus(s.Marshal()); err != nil || got.Lateness != nil || got.Connector != "acme" {
+			t.Errorf("%+v: got %+v, error %v", l, got.Lateness, err)
+		}
+	}
 }

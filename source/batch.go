@@ -213,6 +213,7 @@ func (s *session) count(c *change) {
 	for _, i := range c.fresh {
 		if t := c.page.Events[i].CreatedAt; t.Before(c.lateBefore) {
 			m.lateness().Observe(now.Sub(t).Seconds())
+			s.p.late(now.Sub(t), now)
 		}
 	}
 }

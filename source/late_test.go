@@ -28,6 +28,10 @@ func TestFreeOverlapFindsLateEvents(t *testing.T) {
 		if got := value(t, g.poller.Metrics.lateness); got != 1 {
 			t.Errorf("lateness was measured %v times, want once", got)
 		}
+		// A minute's poll after 11 minutes: the bucket up to 900 s.
+		if l := g.poller.Status().Lateness; l == nil || l.Counts[9] != 1 || l.Bounds[9] != 900 || l.Since.IsZero() {
+			t.Errorf("the status says %+v of late events", l)
+		}
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"onelogin-kafka/schemas"
 )
 
 // Metrics are what pollers count, by connector. One Metrics serves all pollers
@@ -59,7 +61,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		lateness: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "onelogin_event_lateness_seconds",
 			Help:    "Age of late events when they were found.",
-			Buckets: []float64{2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600},
+			Buckets: schemas.LatenessBounds[:],
 		}, []string{"connector"}),
 	}
 	r.MustRegister(m.lateness)

@@ -47,6 +47,9 @@ type Status struct {
 	VerifiedThrough time.Time
 	AccountID       int64
 	RateLimit       RateLimit
+	// Lateness is how old late events were when they were found; nil while there
+	// was none. What it points to is not changed.
+	Lateness *schemas.Lateness
 	// Interval is the present time between polls.
 	Interval time.Duration
 }
@@ -125,6 +128,20 @@ func (p *Poller) logState(old Status, state schemas.State, cause *APIError, now 
 		}
 	}
 	e.Msg("connector state changed")
+}
+
+// late counts an event that was late when it was found.
+func (p *Poller) late(age time.Duration, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := schemas.Lateness{Since: now.UTC(), Bounds: schemas.LatenessBounds[:], Counts: make([]int64, len(schemas.LatenessBounds)+1)}
+	if before := p.status.Lateness; before != nil {
+		l.Since = before.Since
+		copy(l.Counts, before.Counts)
+	}
+	bucket, _ := slices.BinarySearch(l.Bounds, age.Seconds())
+	l.Counts[bucket]++
+	p.status.Lateness = &l
 }
 
 // setOffset makes o what Status shows as committed.

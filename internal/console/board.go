@@ -26,6 +26,7 @@ type Board struct {
 	mu       sync.Mutex
 	view     *fleet.View
 	tracks   map[string]*track
+	owners   owners
 	watchers map[*watcher]bool
 	err      error // what keeps it from being up to date
 	list     []fleet.Status
@@ -114,6 +115,7 @@ func (b *Board) remember(r *schemas.Record) {
 	if err != nil || st.Connector != name {
 		return
 	}
+	b.owners.add(st.Shard, st.Instance, r.Time)
 	t := b.tracks[name]
 	if t == nil {
 		t = &track{}
@@ -166,6 +168,14 @@ func (b *Board) History(name string) []Change {
 		return slices.Clone(t.changes)
 	}
 	return nil
+}
+
+// Rebalances returns when shards moved, the last time first, as far back as the
+// topic told when this instance began, or since.
+func (b *Board) Rebalances() []Rebalance {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.owners.rebalances)
 }
 
 // watcher wants to know of some connectors.

@@ -28,6 +28,8 @@ type Fleet struct {
 	NotReady  string     `json:"not_ready,omitempty"`
 	Version   string     `json:"version"`
 	Instances []Instance `json:"instances"`
+	// Rebalances are when shards moved between them, the last time first.
+	Rebalances []Rebalance `json:"rebalances"`
 	// Shards are those of the instance that was asked.
 	Shards []Shard `json:"shards"`
 }
@@ -63,7 +65,10 @@ func instancesOf(all []fleet.Status) []Instance {
 
 func (o *Options) theFleet(now time.Time) Fleet {
 	all, _ := o.Board.List(now)
-	f := Fleet{Here: o.Instance, Version: o.Version, Ready: true, Instances: instancesOf(all), Shards: o.Shards()}
+	f := Fleet{Here: o.Instance, Version: o.Version, Ready: true, Instances: instancesOf(all), Rebalances: o.Board.Rebalances(), Shards: o.Shards()}
+	if f.Rebalances == nil {
+		f.Rebalances = []Rebalance{}
+	}
 	if err := o.Ready(); err != nil {
 		f.Ready, f.NotReady = false, err.Error()
 	}

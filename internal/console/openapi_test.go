@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -106,6 +107,7 @@ func TestDocument(t *testing.T) {
 	o := open()
 	o.Control = newShelf()
 	say(o.Board, schemas.ConnectorStatus{Connector: "globex", State: schemas.StateFailing, Stage: "Authentication", Message: "Credentials error", Advice: "Check client id and secret.", Instance: "two", LagSeconds: -1})
+	say(o.Board, schemas.ConnectorStatus{Connector: "globex", State: schemas.StateActive, Instance: "one", Lateness: &schemas.Lateness{Since: time.Now(), Bounds: []float64{2}, Counts: []int64{0, 1}}})
 	h := Handler(o)
 	guarded := Handler(withTokens())
 	const draft = `{"name":"hooli","domain":"hooli","client_id":"id","client_secret":"s","settings":{"start_from":"1h"}}`

@@ -161,7 +161,6 @@ type rowView struct {
 	fleet.Status
 	// RatePath draws the events of the last minutes in 120 by 24, RateText says them.
 	RatePath, RateText string
-	Verified           time.Time
 }
 
 func (o *Options) view(s *fleet.Status, now time.Time) rowView {
@@ -190,6 +189,34 @@ func ratePath(rate []int64) string {
 	}
 	b.WriteString("V24Z")
 	return b.String()
+}
+
+// lateBucket is a bar of the histogram of late events; Width is in hundredths of
+// the longest.
+type lateBucket struct {
+	Text  string
+	N     int64
+	Width int64
+}
+
+// lateBuckets are the histogram's bars up to the last that is not empty; none
+// where no event was late.
+func lateBuckets(l *schemas.Lateness) []lateBucket {
+	if l == nil {
+		return nil
+	}
+	var list []lateBucket
+	last, most := 0, max(slices.Max(l.Counts), 1)
+	for i, n := range l.Counts {
+		text := "later"
+		if i < len(l.Bounds) {
+			text = "up to " + fleet.Ago(time.Duration(l.Bounds[i]*float64(time.Second)))
+		}
+		if list = append(list, lateBucket{text, n, 100 * n / most}); n > 0 {
+			last = i + 1
+		}
+	}
+	return list[:last]
 }
 
 type stateCount struct {
@@ -272,6 +299,7 @@ type notice struct {
 type connectorPage struct {
 	frame
 	Row     rowView
+	Late    []lateBucket
 	Saved   *schemas.Connector // on the control log; nil = it is not
 	Shadow  string
 	Check   *Check
@@ -301,7 +329,7 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 		refuse(w, http.StatusNotFound, noConnector)
 		return
 	}
-	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Positions: o.Positions != nil}
+	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Late: lateBuckets(s.Lateness), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Positions: o.Positions != nil}
 	p.Refresh = check == nil && n == nil && r.Method == http.MethodGet
 	p.Changes, _ = o.Trail.Entries(name, 20)
 	switch {

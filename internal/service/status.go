@@ -57,8 +57,8 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 		Domain: c.config.Domain, AccountID: cmp.Or(p.AccountID, c.client.AccountID()),
 		Events: p.Events, LastEventAt: p.LastEvent, LastPollAt: p.LastPoll,
 		LagSeconds: p.Lag.Seconds(), CompleteThrough: p.CompleteThrough, VerifiedThrough: p.VerifiedThrough,
-		RateLimit: rateLimit(p.RateLimit),
-		Instance:  s.settings.instance, Shard: int(shard), Since: p.Since, UpdatedAt: time.Now().UTC(),
+		RateLimit: rateLimit(p.RateLimit), Lateness: p.Lateness,
+		Instance: s.settings.instance, Shard: int(shard), Since: p.Since, UpdatedAt: time.Now().UTC(),
 	}
 	if st.State == schemas.StateFailing && st.Stage == stageConfiguration && c.aside == "" {
 		st.Message = s.lacking(c, st.Message)
