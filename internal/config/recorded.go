@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -13,17 +14,31 @@ import (
 
 // Recorded returns the connector that a record of the control log stands for, as
 // Load does for one of a file. place is what its problems name instead of one.
-// The secret is opened by open each time it is needed, and not here. The record is data and comes from elsewhere: it resolves no
+// The secret is opened by open each time it is needed; what open returns as an
+// error is a problem. The record is data and comes from elsewhere: it resolves no
 // env: reference and names no file.
 func Recorded(rec schemas.Connector, place string, open func() (string, error)) (Connector, Problems) {
-	c, problems := recorded(rec, place, open)
+	// Opening is dear: once is enough to judge what is in it.
+	return recorded(rec, place, open, sync.OnceValues(open))
+}
+
+// Closed is Recorded without a look into the secret, which is judged when it is
+// used.
+func Closed(rec schemas.Connector, place string, open func() (string, error)) (Connector, Problems) {
+	return recorded(rec, place, open, func() (string, error) { return "closed", nil })
+}
+
+// recorded judges what seen returns as the secret.
+func recorded(rec schemas.Connector, place string, open, seen func() (string, error)) (Connector, Problems) {
+	c, problems := judged(rec, place, seen)
+	c.ClientSecret = sealed(rec.Secret.Sealed, open)
 	for i := range problems {
 		problems[i].Line = 0 // all of it is one line
 	}
 	return c, problems
 }
 
-func recorded(rec schemas.Connector, place string, open func() (string, error)) (Connector, Problems) {
+func judged(rec schemas.Connector, place string, seen func() (string, error)) (Connector, Problems) {
 	l := newLoader(func(string) (string, bool) { return "", false })
 	doc := l.document(place, "")
 	root := placeOf(doc)
@@ -58,7 +73,10 @@ func recorded(rec schemas.Connector, place string, open func() (string, error)) 
 	}
 	d := decoder{doc: doc, env: l.env}
 	d.value(node, root, reflect.ValueOf(&c).Elem())
-	c.ClientSecret = sealed(rec.Secret.Sealed, open)
+	c.ClientSecret = sealed(rec.Secret.Sealed, seen)
+	if _, err := seen(); err != nil {
+		root.sub("client_secret").problem("%v", err)
+	}
 	l.connector(&c, root)
 	c.Source = place
 	return c, l.problems()

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -69,4 +70,29 @@ func FuzzRecorded(f *testing.F) {
 			t.Fatalf("%s makes %+v", settings, c)
 		}
 	})
+}
+
+// TestClosed: the secret is not looked at until it is used, and judged by Recorded
+// with one look.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+	looks := 0
+	closed := errors.New("is sealed")
+	open := func() (string, error) { looks++; return "", closed }
+	c, problems := config.Closed(record(`{"page_size":50}`), "log/acme", open)
+	if len(problems) > 0 || looks > 0 || c.PageSize != 50 {
+		t.Errorf("got %+v, %v after %d looks", c, problems, looks)
+	}
+	if _, err := c.ClientSecret.Reveal(); !errors.Is(err, closed) || looks != 1 {
+		t.Errorf("used: %v after %d looks", err, looks)
+	}
+	looks = 0
+	_, problems = config.Recorded(record(`{}`), "log/acme", open)
+	if len(problems) != 1 || problems[0].String() != "log/acme: client_secret: is sealed" || looks != 1 {
+		t.Errorf("got %v after %d looks", problems, looks)
+	}
+	_, problems = config.Recorded(record(`{}`), "log/acme", func() (string, error) { return "a\tb", nil })
+	if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), "log/acme: client_secret: ") || strings.Contains(problems[0].String(), "a\tb") {
+		t.Errorf("got %v", problems)
+	}
 }

@@ -68,19 +68,16 @@ func (r *Registry) configured(c schemas.Connector) result {
 	if known, ok := r.results.Load(c.Name); ok && known.(result).value == value && known.(result).sealed == ring {
 		return known.(result)
 	}
-	res := r.known(c)
+	res := r.recorded(c, config.Recorded)
 	res.sealed, res.value = ring, value
-	if len(res.problems) == 0 {
-		if _, err := ring.Open(c.Secret.Sealed, r.bound(c)); err != nil {
-			res.problems = config.Problems{{File: r.place(c.Name), Path: fieldSecret, Message: err.Error()}}
-		}
-	}
 	r.results.Store(c.Name, res)
 	return res
 }
 
-func (r *Registry) known(c schemas.Connector) (res result) {
+func (r *Registry) known(c schemas.Connector) result { return r.recorded(c, config.Closed) }
+
+func (r *Registry) recorded(c schemas.Connector, judge func(schemas.Connector, string, func() (string, error)) (config.Connector, config.Problems)) (res result) {
 	ring, bound := r.Ring(), r.bound(c)
-	res.connector, res.problems = config.Recorded(c, r.place(c.Name), func() (string, error) { return ring.Open(c.Secret.Sealed, bound) })
+	res.connector, res.problems = judge(c, r.place(c.Name), func() (string, error) { return ring.Open(c.Secret.Sealed, bound) })
 	return res
 }
