@@ -27,10 +27,6 @@ type Copied struct {
 // stopped; those that have not are fenced. to is created if it is missing, with
 // as many partitions as it says, and must be empty.
 func (h *Hand) CopyOffsets(ctx context.Context, to TopicSpec) (Copied, error) {
-	target, n, err := h.target(ctx, to)
-	if err != nil {
-		return Copied{}, err
-	}
 	p, err := DetectProtocol(ctx, h.Cluster)
 	if err != nil {
 		return Copied{}, err
@@ -39,20 +35,31 @@ func (h *Hand) CopyOffsets(ctx context.Context, to TopicSpec) (Copied, error) {
 	if err != nil {
 		return Copied{}, lacking("Read", err)
 	}
-	c, err := h.collect(ctx, p, from, n)
+	c, err := h.collect(ctx, p, from)
 	if err != nil {
 		return Copied{}, err
 	}
+	// Nothing is made for what cannot be copied.
+	target, n, err := h.target(ctx, to)
+	if err != nil {
+		return Copied{}, err
+	}
+	sorted := c.sorted(n)
 	unfinished := &deed{topic: to.Name, group: h.Group + copying, partitions: n}
 	whole := &deed{topic: to.Name, group: h.Group, partitions: n}
-	write := func(index int32, records []schemas.Record) error {
-		if err := target.rewrite(ctx, p, partition{to.Name, index}, func(*positions) ([]schemas.Record, error) { return records, nil }); err != nil {
+	write := func(index int32, records []schemas.Record, first bool) error {
+		if err := target.rewrite(ctx, p, partition{to.Name, index}, func(known *positions) ([]schemas.Record, error) {
+			if first && len(known.records) > 0 {
+				return nil, fmt.Errorf("%w: it is not empty any more: somebody else copies to it", ErrUnfit)
+			}
+			return records, nil
+		}); err != nil {
 			return fmt.Errorf("writing partition %d of topic %s: %w", index, to.Name, err)
 		}
 		return nil
 	}
 	for index := range n {
-		if err := write(index, append(unfinished.batch(time.Now()).Records, c.records[index]...)); err != nil {
+		if err := write(index, append(unfinished.batch(time.Now()).Records, sorted[index]...), true); err != nil {
 			return c.Copied, err
 		}
 	}
@@ -62,7 +69,7 @@ func (h *Hand) CopyOffsets(ctx context.Context, to TopicSpec) (Copied, error) {
 		}
 	}
 	for index := range n {
-		if err := write(index, whole.batch(time.Now()).Records); err != nil {
+		if err := write(index, whole.batch(time.Now()).Records, false); err != nil {
 			return c.Copied, err
 		}
 	}
@@ -112,15 +119,14 @@ func (h *Hand) target(ctx context.Context, to TopicSpec) (*Hand, int32, error) {
 // collected is what there is to copy.
 type collected struct {
 	Copied
-	ends    []int64                    // by partition: up to where it was read
-	records map[int32][]schemas.Record // by the partition they go to
+	ends    []int64                      // by partition: up to where it was read
+	records map[string]map[string][]byte // by connector and key
 }
 
-// collect fences and reads every partition, and sorts the records by the
-// partition of n where they belong.
-func (h *Hand) collect(ctx context.Context, p Protocol, from, n int32) (*collected, error) {
-	c := &collected{records: map[int32][]schemas.Record{}}
+// collect fences and reads every partition.
+func (h *Hand) collect(ctx context.Context, p Protocol, from int32) (*collected, error) {
 	all := map[string]map[string][]byte{}
+	c := &collected{records: all}
 	for index := range from {
 		if err := h.transactor(p, h.Group, index).init(ctx); err != nil {
 			return nil, err
@@ -150,14 +156,19 @@ func (h *Hand) collect(ctx context.Context, p Protocol, from, n int32) (*collect
 		}
 	}
 	c.Connectors = len(all)
-	now := time.Now()
-	for connector, records := range all {
+	return c, nil
+}
+
+// sorted are the records by the partition of n where they belong.
+func (c *collected) sorted(n int32) map[int32][]schemas.Record {
+	now, by := time.Now(), map[int32][]schemas.Record{}
+	for connector, records := range c.records {
 		index := PartitionFor(schemas.OffsetKey(connector), n)
 		for key, value := range records {
-			c.records[index] = append(c.records[index], schemas.Record{Topic: schemas.Offsets, Key: []byte(key), Value: value, Time: now})
+			by[index] = append(by[index], schemas.Record{Topic: schemas.Offsets, Key: []byte(key), Value: value, Time: now})
 		}
 	}
-	return c, nil
+	return by
 }
 
 // owns refuses to copy what is another deployment's. How many partitions there

@@ -36,7 +36,7 @@ func checkVersion(value []byte, known int) error { //nolint:unparam // each form
 	}
 	var found int
 	if err := json.Unmarshal(head.Version, &found); err != nil || found != known {
-		return fmt.Errorf("%w: found %.20s, this program knows %d", ErrVersion, head.Version, known)
+		return fmt.Errorf("%w: found %.20s, this program knows %d; use the version that wrote it, or a later one", ErrVersion, head.Version, known)
 	}
 	return nil
 }

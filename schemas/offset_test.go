@@ -155,8 +155,8 @@ func TestParseOffsetRefuses(t *testing.T) {
 		want        string
 		version     bool
 	}{
-		{"later version", "version", 2, "parsing offset: unknown format version: found 2, this program knows 1", true},
-		{"version as text", "version", "1", `parsing offset: unknown format version: found "1", this program knows 1`, true},
+		{"later version", "version", 2, "parsing offset: unknown format version: found 2, this program knows 1; use the version that wrote it, or a later one", true},
+		{"version as text", "version", "1", `parsing offset: unknown format version: found "1", this program knows 1; use the version that wrote it, or a later one`, true},
 		{"no version", "version", nil, "parsing offset: unknown format version: found none, this program knows 1", true},
 		{"no domain", "domain", nil, "parsing offset: domain is missing", false},
 		{"no account", "account_id", nil, "parsing offset: account_id is missing", false},
@@ -243,7 +243,7 @@ func TestParseMinuteRefuses(t *testing.T) {
 		return fmt.Sprintf(`{"version":1,"count":%d,"ids":%q}`, count, base64.StdEncoding.EncodeToString(raw))
 	}
 	tests := []struct{ name, value, want string }{
-		{"later version", `{"version":2,"count":0,"ids":""}`, "parsing minute: unknown format version: found 2, this program knows 1"},
+		{"later version", `{"version":2,"count":0,"ids":""}`, "parsing minute: unknown format version: found 2, this program knows 1; use the version that wrote it, or a later one"},
 		{"no count", `{"version":1,"ids":""}`, "parsing minute: count is missing"},
 		{"no ids", `{"version":1,"count":0}`, "parsing minute: ids is missing"},
 		{"count too low", minute(1, 5, 1), "parsing minute: 1 bytes follow the last of 1 ids"},

@@ -78,7 +78,7 @@ func TestParseStatusRefuses(t *testing.T) {
 		value       any
 		want        string
 	}{
-		{"later version", "version", 2, "parsing status: unknown format version: found 2, this program knows 1"},
+		{"later version", "version", 2, "parsing status: unknown format version: found 2, this program knows 1; use the version that wrote it, or a later one"},
 		{"no version", "version", nil, "parsing status: unknown format version: found none, this program knows 1"},
 		{"unknown state", "state", "FINE", `parsing status: state "FINE" is none of [ACTIVE CATCHING_UP THROTTLED FAILING PAUSED INACTIVE]`},
 		{"no connector", "connector", nil, "parsing status: connector is missing"},

@@ -52,7 +52,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // runContext runs one command until it ends or ctx does.
 func runContext(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot()
+	return execute(ctx, newRoot(), args, stdout, stderr)
+}
+
+// execute is runContext with the root of all commands.
+func execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
