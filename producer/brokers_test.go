@@ -58,20 +58,8 @@ func (p *feedPages) serve(ctx context.Context, s *Session) {
 // setQuota bounds what a client id may have of each broker.
 func setQuota(t *testing.T, k *kafkatest.Cluster, client, key string, rate float64) {
 	t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers()...))
-	if err != nil {
+	if err := k.SetQuota(patient(t), kafkatest.Quota{key: rate}, client); err != nil {
 		t.Fatal(err)
-	}
-	defer c.Close()
-	req := kmsg.NewPtrAlterClientQuotasRequest()
-	entry, entity, op := kmsg.NewAlterClientQuotasRequestEntry(), kmsg.NewAlterClientQuotasRequestEntryEntity(), kmsg.NewAlterClientQuotasRequestEntryOp()
-	entity.Type, entity.Name = "client-id", &client
-	op.Key, op.Value = key, rate
-	entry.Entity, entry.Ops = append(entry.Entity, entity), append(entry.Ops, op)
-	req.Entries = append(req.Entries, entry)
-	res, err := req.RequestWith(patient(t), c)
-	if err != nil || res.Entries[0].ErrorCode != 0 {
-		t.Fatalf("setting a quota: %v, %+v", err, res)
 	}
 }
 

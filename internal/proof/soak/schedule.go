@@ -54,16 +54,24 @@ var actions = []action{
 	{"partition", (*Schedule).partition},
 	{"lose_answers", (*Schedule).loseAnswers},
 	{"reconfigure", (*Schedule).reconfigure},
+	{"broker_cut_off", (*Schedule).brokerCutOff},
 }
 
-// Step lets one fault happen and heals it.
+// Step lets one fault happen and heals it, half of them under quotas.
 func (s *Schedule) Step() error {
 	a := actions[s.r.IntN(len(actions))]
-	s.w.tb.Logf("%s  %s", time.Now().Format("15:04:05.000"), a.name)
+	quotas := s.r.IntN(2) == 0
+	s.w.tb.Logf("%s  %s, quotas: %t", time.Now().Format("15:04:05.000"), a.name, quotas)
+	if err := s.w.quotas(quotas, s.names...); err != nil {
+		return err
+	}
 	if err := a.do(s); err != nil {
 		return fmt.Errorf("%s: %w", a.name, err)
 	}
 	s.Hits[a.name]++
+	if s.w.throttled() {
+		s.Hits["throttled"]++
+	}
 	return nil
 }
 
@@ -175,6 +183,15 @@ func (s *Schedule) brokerPause() error {
 	}
 	s.rest(500*time.Millisecond, 12*time.Second)
 	return n.Resume()
+}
+
+// brokerCutOff divides a broker from its peers: it answers on, by what it knew.
+func (s *Schedule) brokerCutOff() error {
+	nodes := s.w.plan.Cluster.Nodes()
+	heal := nodes[s.r.IntN(len(nodes))].CutOff(s.w.tb)
+	s.rest(5*time.Second, 20*time.Second)
+	heal()
+	return nil
 }
 
 // coordinatorPause hits the one broker that every instance's heartbeats go to.

@@ -16,7 +16,7 @@ func TestSchedule(t *testing.T) {
 	minutes := number(t, "SOAK_MINUTES", 5)
 	s := seed(t)
 	r := rand.New(rand.NewPCG(s, 0))
-	cluster := kafkatest.Start(t, kafkatest.Options{})
+	cluster := kafkatest.Start(t, kafkatest.Options{Divisible: true})
 	proxy := cluster.Proxied(t)
 	conf := three(r.Uint64(), 10)
 	conf.Tenants = append(conf.Tenants, many(r.Uint64(), 9, 3).Tenants[3:]...)
@@ -50,7 +50,7 @@ func TestSchedule(t *testing.T) {
 	hits := w.hits()
 	report := w.conclude(finish)
 	t.Logf("faults: %v, %d API faults hit; slowest to get on again: %s of the machine's time", sched.Hits, hits, slowest.Round(100*time.Millisecond))
-	if len(sched.Hits) == 0 || hits == 0 || report.Published() == 0 {
+	if len(sched.Hits) == 0 || sched.Hits["throttled"] == 0 || hits == 0 || report.Published() == 0 {
 		t.Error("no fault was hit: no data")
 	}
 }

@@ -16,7 +16,7 @@ func TestTwoVersions(t *testing.T) {
 	minutes := number(t, "SOAK_MINUTES", 2)
 	s := seed(t)
 	r := rand.New(rand.NewPCG(s, 0))
-	cluster := kafkatest.Start(t, kafkatest.Options{})
+	cluster := kafkatest.Start(t, kafkatest.Options{Divisible: true})
 	proxy := cluster.Proxied(t)
 	w := New(t, Plan{
 		Seed: s, Cluster: cluster, Brokers: proxy.Bootstrap(), Sim: many(r.Uint64(), 9, 5), Settings: quick, SweepWindow: quickWindow, Shards: 16,
