@@ -16,6 +16,7 @@ func TestCatchUpReadsEachPageOnce(t *testing.T) {
 	within(t, func(t *testing.T, g *rig) {
 		g.api.latency = func() time.Duration { return 10 * time.Millisecond }
 		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+		g.poller.StartFrom = StartFrom{Ago: 20 * time.Hour}
 		g.api.add(series(time.Now().Add(-20*time.Hour), 1, 36_000, 2*time.Second)...)
 		g.start()
 		calls := 0

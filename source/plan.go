@@ -15,13 +15,15 @@ const (
 	maxOverlapEvents = 250
 	// deepEvery is how often a poll reads a page of known events all the same.
 	deepEvery = 10 * time.Second
-	// sliceFrom is how much of a backlog is read in slices.
+	// sliceFrom is how much of a backlog is read in slices, however few pages it has.
 	sliceFrom = 5 * time.Minute
 	// slicePages is about how many pages a slice or a sweep has.
 	slicePages = 40
 	// leastSlice bounds what the overlap of slices costs.
-	leastSlice = time.Minute
-	// sliceStep is by how much one slice may differ from the last.
+	leastSlice = 15 * time.Second
+	// sliceStep is by how much one slice may differ from the last. The first has
+	// so much fewer pages: only a slice that is whole moves the position, also
+	// where no session lives for long.
 	sliceStep = 8
 	// quiet is how long nothing new must have come for a sweep to be made
 	// early: what is late by less then is found without waiting for the next.
@@ -121,26 +123,28 @@ func (s *session) since() (since time.Time, covers bool) {
 	return since, false
 }
 
-// cut tells whether an open reading is given up for slices, from a page with new
-// events on that is not the last.
-func (s *session) cut(r *reading, page *Page) bool {
+// cut tells whether an open reading is given up for slices: from a page with new
+// events on that is not the last, if much is left, or as one of many.
+func (s *session) cut(r *reading, page *Page, fresh bool) bool {
 	left := s.p.clock.now().Sub(s.ledger.frontier)
 	if !r.query.Until.IsZero() {
 		// A slice that holds far more than thought is made smaller.
-		if r.pages < sliceStep*slicePages || s.slice <= leastSlice || r.overran {
+		if !fresh || r.pages < sliceStep*slicePages || s.slice <= leastSlice || r.overran {
 			return false
 		}
 		s.slice = max(s.slice/sliceStep, leastSlice)
 		return true
 	}
-	if r.began.Before(s.noUntil) || left <= max(sliceFrom, 3*s.set.PollMin) {
+	many := r.pages >= slicePages/sliceStep && left > backlog+leastSlice
+	much := fresh && left > max(sliceFrom, 3*s.set.PollMin)
+	if r.began.Before(s.noUntil) || len(page.Events) == 0 || !many && !much {
 		return false
 	}
 	oldest, newest := page.Events[0].CreatedAt, page.Events[0].CreatedAt
 	for i := range page.Events {
 		oldest, newest = earlier(oldest, page.Events[i].CreatedAt), later(newest, page.Events[i].CreatedAt)
 	}
-	s.slice = max(slicePages*newest.Sub(oldest), leastSlice)
+	s.slice = max(slicePages/sliceStep*newest.Sub(oldest), leastSlice)
 	return true
 }
 

@@ -272,7 +272,7 @@ func (s *session) proceed(ctx context.Context, l *lane, how step, page *Page, fr
 	case how == stepOn:
 		r.query.Cursor = page.Next
 		r.query.Limit = max(r.query.Limit, min(2*r.query.Limit, r.wide))
-		if l == &s.front && fresh && s.cut(r, page) {
+		if l == &s.front && s.cut(r, page, fresh) {
 			l.reading = nil
 		}
 	case how == stepAgain:
