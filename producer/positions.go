@@ -176,9 +176,9 @@ func fold(records map[string]map[string][]byte, key, value []byte) {
 // What cannot be read is not ours to judge here, but for whoever reads the
 // connector's state.
 func connectorOf(key []byte) string {
-	connector, _, _, err := schemas.ParseOffsetsKey(key)
+	k, err := schemas.ParseOffsetsKey(key)
 	if err != nil {
 		return string(key)
 	}
-	return connector
+	return k.Connector
 }

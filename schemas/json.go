@@ -10,9 +10,8 @@ import (
 )
 
 // Schemas holds the JSON Schemas (draft 2020-12) of what travels on the
-// topics: event, headers, offset, minute, owner, status, connector, sealing, bell
-// and audit, each as
-// "<name>.schema.json".
+// topics: event, headers, offset, minute, owner, status, connector, sealing, bell,
+// job, job-progress and audit, each as "<name>.schema.json".
 //
 //go:embed *.schema.json
 var Schemas embed.FS

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -277,27 +278,61 @@ func MinuteKey(connector string, minute time.Time) []byte {
 	return minute.UTC().AppendFormat(b, minuteLayout)
 }
 
-// ParseOffsetsKey takes a key of the offsets topic apart. For a minute's key
-// isMinute is true and minute its start, in UTC. OwnerKey is returned as it is,
-// in the place of a connector's name. A key of no known form is an error.
-func ParseOffsetsKey(key []byte) (connector string, minute time.Time, isMinute bool, err error) {
+// JobKey is the key of a job: of its JobRequest on the control log, and of its
+// JobProgress on the offsets topic.
+func JobKey(connector, id string) []byte { return []byte(connector + jobInfix + id) }
+
+// OffsetsKind is what a key of the offsets topic stands for.
+type OffsetsKind uint8
+
+// The kinds of records on the offsets topic.
+const (
+	// OffsetsPosition is "<connector>": an Offset.
+	OffsetsPosition OffsetsKind = iota
+	// OffsetsMinute is "<connector>/<minute>": see EncodeMinute.
+	OffsetsMinute
+	// OffsetsJob is "<connector>/jobs/<id>": a JobProgress.
+	OffsetsJob
+	// OffsetsOwner is OwnerKey: an Owner.
+	OffsetsOwner
+)
+
+// OffsetsKey is a key of the offsets topic.
+type OffsetsKey struct {
+	Kind OffsetsKind
+	// Connector is OwnerKey for OffsetsOwner.
+	Connector string
+	// Minute is the start of the minute, in UTC.
+	Minute time.Time
+	// Job is the job's id.
+	Job string
+}
+
+// ParseOffsetsKey takes a key of the offsets topic apart. A key of no known form is
+// an error.
+func ParseOffsetsKey(key []byte) (OffsetsKey, error) {
 	if string(key) == OwnerKey {
-		return OwnerKey, time.Time{}, false, nil
+		return OffsetsKey{Kind: OffsetsOwner, Connector: OwnerKey}, nil
 	}
-	name := key
-	if i := slices.Index(key, '/'); i >= 0 {
-		name, isMinute = key[:i], true
-		text := string(key[i+1:])
-		minute, err = time.Parse(minuteLayout, text)
+	name, rest, more := strings.Cut(string(key), "/")
+	k := OffsetsKey{Connector: name}
+	if id, ok := strings.CutPrefix("/"+rest, jobInfix); ok {
+		if k.Kind, k.Job = OffsetsJob, id; !validID(id) {
+			return OffsetsKey{}, fmt.Errorf("parsing offsets key %.100q: no id of a job", key)
+		}
+	} else if more {
+		var err error
+		k.Kind = OffsetsMinute
+		k.Minute, err = time.Parse(minuteLayout, rest)
 		// time.Parse takes an hour of one digit as well.
-		if err != nil || minute.Format(minuteLayout) != text {
-			return "", time.Time{}, false, fmt.Errorf("parsing offsets key %.100q: no minute after the connector's name", key)
+		if err != nil || k.Minute.Format(minuteLayout) != rest {
+			return OffsetsKey{}, fmt.Errorf("parsing offsets key %.100q: no minute after the connector's name", key)
 		}
 	}
 	if !ValidConnector(name) {
-		return "", time.Time{}, false, fmt.Errorf("parsing offsets key %.100q: no connector's name", key)
+		return OffsetsKey{}, fmt.Errorf("parsing offsets key %.100q: no connector's name", key)
 	}
-	return string(name), minute, isMinute, nil
+	return k, nil
 }
 
 // finite tells whether f can be written as a JSON number.

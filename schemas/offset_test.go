@@ -278,21 +278,24 @@ func TestOffsetsKeys(t *testing.T) {
 	if got, want := string(key), "acme/2026-11-22T07:05Z"; got != want {
 		t.Errorf("MinuteKey: got %s, want %s", got, want)
 	}
-	name, minute, isMinute, err := schemas.ParseOffsetsKey(key)
-	if err != nil || name != "acme" || !isMinute || !minute.Equal(at("2026-11-22T07:05:00Z")) {
-		t.Errorf("ParseOffsetsKey(%s) = %s, %v, %v, %v", key, name, minute, isMinute, err)
-	}
-	name, minute, isMinute, err = schemas.ParseOffsetsKey([]byte("a.b_c-d"))
-	if err != nil || name != "a.b_c-d" || isMinute || !minute.IsZero() {
-		t.Errorf("ParseOffsetsKey(a.b_c-d) = %s, %v, %v, %v", name, minute, isMinute, err)
+	for text, want := range map[string]schemas.OffsetsKey{
+		"acme/2026-11-22T07:05Z":            {Kind: schemas.OffsetsMinute, Connector: "acme", Minute: at("2026-11-22T07:05:00Z")},
+		"a.b_c-d":                           {Connector: "a.b_c-d"},
+		"acme/jobs/20261122-070511-k3x9":    {Kind: schemas.OffsetsJob, Connector: "acme", Job: "20261122-070511-k3x9"},
+		string(schemas.JobKey("jobs", "1")): {Kind: schemas.OffsetsJob, Connector: "jobs", Job: "1"},
+	} {
+		if got, err := schemas.ParseOffsetsKey([]byte(text)); err != nil || got != want {
+			t.Errorf("ParseOffsetsKey(%s) = %+v, %v", text, got, err)
+		}
 	}
 	for _, key := range []string{
 		"", "/", "Acme", ".acme", "_acme", "_owner/", "_owner/2026-11-22T07:05Z", "acme/", "acme/2026-11-22T7:05Z", "acme/2026-11-22T07:05", "acme/2026-11-22T07:05:00Z",
 		"acme/2026-02-30T07:05Z", "acme/2026-11-22T07:05Z/", "/2026-11-22T07:05Z", "a b/2026-11-22T07:05Z",
+		"acme/jobs", "acme/jobs/", "acme/jobs/A", "acme/jobs/1/2", "/jobs/1", "_owner/jobs/1",
 		"a234567890123456789012345678901234567890123456789012345678901234",
 	} {
-		if name, _, _, err := schemas.ParseOffsetsKey([]byte(key)); err == nil {
-			t.Errorf("ParseOffsetsKey(%q) = %q, want an error", key, name)
+		if k, err := schemas.ParseOffsetsKey([]byte(key)); err == nil {
+			t.Errorf("ParseOffsetsKey(%q) = %+v, want an error", key, k)
 		}
 	}
 }
@@ -349,14 +352,19 @@ func FuzzOffsetsKey(f *testing.F) {
 	f.Add([]byte("acme"))
 	f.Add([]byte("acme/2026-11-22T07:05Z"))
 	f.Add([]byte("acme/2026-11-22T7:05Z"))
+	f.Add([]byte("acme/jobs/20261122-070511-k3x9"))
 	f.Fuzz(func(t *testing.T, key []byte) {
-		name, minute, isMinute, err := schemas.ParseOffsetsKey(key)
+		k, err := schemas.ParseOffsetsKey(key)
 		if err != nil {
 			return
 		}
-		again := schemas.OffsetKey(name)
-		if isMinute {
-			again = schemas.MinuteKey(name, minute)
+		again := schemas.OffsetKey(k.Connector)
+		switch k.Kind {
+		case schemas.OffsetsMinute:
+			again = schemas.MinuteKey(k.Connector, k.Minute)
+		case schemas.OffsetsJob:
+			again = schemas.JobKey(k.Connector, k.Job)
+		case schemas.OffsetsPosition, schemas.OffsetsOwner:
 		}
 		if !bytes.Equal(key, again) {
 			t.Fatalf("round trip of %q: got %q", key, again)

@@ -26,8 +26,8 @@ func TestOwner(t *testing.T) {
 	if schemas.ValidConnector(schemas.OwnerKey) {
 		t.Error("a connector can have the owner's key as its name")
 	}
-	if name, _, isMinute, err := schemas.ParseOffsetsKey([]byte(schemas.OwnerKey)); err != nil || isMinute || name != schemas.OwnerKey {
-		t.Errorf("the owner's key reads as %q, %t, %v", name, isMinute, err)
+	if k, err := schemas.ParseOffsetsKey([]byte(schemas.OwnerKey)); err != nil || k.Kind != schemas.OffsetsOwner || k.Connector != schemas.OwnerKey {
+		t.Errorf("the owner's key reads as %+v, %v", k, err)
 	}
 	for field, value := range map[string]any{"group": nil, "partitions": nil, "since": nil} {
 		if _, err := schemas.ParseOwner(mutate(t, ownerJSON, field, value)); err == nil {

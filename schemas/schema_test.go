@@ -72,7 +72,7 @@ func TestSchemasAreDraft202012(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"event", "headers", "minute", "offset", "owner", "status", "connector", "sealing", "bell", "audit"} {
+	for _, name := range []string{"event", "headers", "minute", "offset", "owner", "status", "connector", "sealing", "bell", "job", "job-progress", "audit"} {
 		s, ok := all[name]
 		if !ok {
 			t.Errorf("schema %s is not embedded", name)
@@ -104,6 +104,10 @@ func TestSchemasRefuse(t *testing.T) {
 		{"connector before its first generation", "connector", connectorJSON, "generation", 0},
 		{"sealing key with other base64", "sealing", sealingJSON, "public_key", "a+b="},
 		{"bell without a time", "bell", bellJSON, "at", nil},
+		{"job of another kind", "job", jobJSON, "kind", "wipe"},
+		{"job from no time", "job", jobJSON, "from", nil},
+		{"progress of another state", "job-progress", progressJSON, "state", "lost"},
+		{"progress up to no time", "job-progress", progressJSON, "through", nil},
 		{"audit without an action", "audit", auditJSON, "action", nil},
 		{"event with an id as text", "event", eventJSON, "id", "1"},
 		{"event without a time", "event", eventJSON, "created_at", nil},

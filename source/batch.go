@@ -22,6 +22,8 @@ type change struct {
 	late   int
 	// lateBefore is the time before which a new event is late.
 	lateBefore time.Time
+	notes      []schemas.Record // of the offsets topic, besides
+	done       func()           // once it is committed, or not worth it; may be nil
 }
 
 // sort tells new events and dead letters of page from known ones, and adds the
@@ -85,6 +87,9 @@ func (s *session) take(ctx context.Context, r *reading, c *change, end bool) err
 	if !s.worthwhile(c, end && r.first == Sweep) {
 		s.count(c)
 		free(c.page.held)
+		if c.done != nil {
+			c.done()
+		}
 		return nil
 	}
 	b := s.batch(c)
@@ -115,13 +120,14 @@ func (s *session) worthwhile(c *change, swept bool) bool {
 	if s.off.SecretGeneration < s.set.SecretGeneration {
 		return true // a secret that was used must not be followed by an older one
 	}
-	if s.fresh || len(c.fresh) > 0 || c.offset.VerifiedThrough.After(s.off.VerifiedThrough) || len(c.dead) > 0 || c.offset.Through.After(s.off.Through) {
+	if s.fresh || len(c.fresh) > 0 || len(c.notes) > 0 || c.offset.VerifiedThrough.After(s.off.VerifiedThrough) || len(c.dead) > 0 || c.offset.Through.After(s.off.Through) {
 		return true
 	}
 	return c.offset.CompleteThrough.After(s.off.CompleteThrough) && (swept || time.Since(s.savedAt) >= s.set.SweepEvery)
 }
 
-// batch makes the records of c: events, dead letters, minutes, tombstones, and
+// batch makes the records of c: events, dead letters, minutes, tombstones,
+// what is noted besides, and
 // last the offset.
 func (s *session) batch(c *change) *schemas.Batch {
 	p, o := s.p, &c.offset
@@ -135,7 +141,7 @@ func (s *session) batch(c *change) *schemas.Batch {
 	o.WindowStart = s.ledger.start
 	leaving := s.win.leaving(o.WindowStart)
 
-	records := make([]schemas.Record, 0, len(c.fresh)+len(c.dead)+s.win.changes(leaving)+1)
+	records := make([]schemas.Record, 0, len(c.fresh)+len(c.dead)+s.win.changes(leaving)+len(c.notes)+1)
 	p.Encoder.Reserve(len(c.fresh))
 	for _, i := range c.fresh {
 		ev := &c.page.Events[i]
@@ -158,11 +164,18 @@ func (s *session) batch(c *change) *schemas.Batch {
 		rec.Key = schemas.MinuteKey(p.Connector, minuteTime(m.minute))
 		records = append(records, rec)
 	}
+	records = append(records, c.notes...)
 	records = append(records, schemas.Record{Topic: schemas.Offsets, Key: schemas.OffsetKey(p.Connector), Value: o.Marshal(), Time: wall})
 
 	made := offered{offset: c.offset, events: len(c.fresh), dead: len(c.dead), late: c.late}
 	p.offers(made)
-	return &schemas.Batch{Connector: p.Connector, Records: records, Events: made.events, Done: func() { p.committed(made.offset) }}
+	done := c.done
+	return &schemas.Batch{Connector: p.Connector, Records: records, Events: made.events, Done: func() {
+		p.committed(made.offset)
+		if done != nil {
+			done()
+		}
+	}}
 }
 
 // moveWindow lets the window begin as late as the ledger says.

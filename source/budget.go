@@ -19,12 +19,13 @@ const (
 	CatchUp                  // the further pages of a tail poll
 	Sweep                    // the re-read of the window
 	Backfill                 // whatever an operator asked for
+	Verify                   // the comparison with the topic that nobody asked for
 )
 
 // reserves are the parts of the even line that a priority leaves to those before
 // it. Catching up may thus burst through nine tenths of the share at once, while
 // sweeps live on what the tail saves.
-var reserves = [...]float64{Tail: 0, CatchUp: 0.1, Sweep: 0.8, Backfill: 0.9}
+var reserves = [...]float64{Tail: 0, CatchUp: 0.1, Sweep: 0.8, Backfill: 0.9, Verify: 0.95}
 
 const (
 	// OneLogin documents 5,000 calls per hour and account, in a fixed hour.
@@ -56,8 +57,8 @@ const (
 //     less than one call of room nothing is granted until the window ends.
 //   - The even line is part × t / hour: the room that an even spread would have.
 //   - A call is granted while the room is above its priority's reserve: 0 (tail),
-//     0.1 (catch-up), 0.8 (sweep) or 0.9 (backfill) of the even line. Else it
-//     waits until the line has fallen to there.
+//     0.1 (catch-up), 0.8 (sweep), 0.9 (backfill) or 0.95 (verify) of the even
+//     line. Else it waits until the line has fallen to there.
 //   - Where the room is under 0.9 of the even line, a tail call keeps from the last
 //     one by gap × pages, where gap = t / (0.8 × room), and pages counts that call
 //     and the catch-up calls since, up to twice as many as were counted before it

@@ -47,7 +47,7 @@ func (a *countingAPI) answer(now time.Time) RateLimit {
 }
 
 // The rule's numbers, as Budget documents them.
-var modelReserves = [...]float64{Tail: 0, CatchUp: 0.1, Sweep: 0.8, Backfill: 0.9}
+var modelReserves = [...]float64{Tail: 0, CatchUp: 0.1, Sweep: 0.8, Backfill: 0.9, Verify: 0.95}
 
 const (
 	modelSpaced  = 0.9
@@ -70,7 +70,7 @@ type modelWorld struct {
 	silent      int  // answers do not come
 	blocked     time.Time
 	tailAt      time.Time
-	granted     [Backfill + 1]int
+	granted     [Verify + 1]int
 	held, walls int // tail calls that waited with room; calls that waited for the window's end
 	restarts    int
 }
@@ -193,11 +193,11 @@ func (w *modelWorld) step() {
 			}
 		}
 	case k < 35: // as much as is granted at once
-		w.burst(Priority(w.rnd.IntN(4)), w.rnd.IntN(2*w.api.limit))
+		w.burst(Priority(w.rnd.IntN(int(Verify)+1)), w.rnd.IntN(2*w.api.limit))
 	case k < 50:
 		w.ask(Sweep)
 	case k < 60:
-		w.ask(Backfill)
+		w.ask(Backfill + Priority(w.rnd.IntN(2)))
 	case k < 65: // the others
 		w.api.turn(time.Now())
 		w.api.others += w.rnd.IntN(w.api.limit / 10)
@@ -239,7 +239,7 @@ func TestBudgetModel(t *testing.T) {
 			}
 			// Nothing is stuck: a call of any priority comes within two windows.
 			w.budget.Unblock()
-			for p := range Backfill + 1 {
+			for p := range Verify + 1 {
 				w.api.others = 0
 				began := time.Now()
 				if err := w.budget.Wait(t.Context(), p); err != nil || time.Since(began) > time.Hour+rounding {
@@ -258,7 +258,7 @@ func TestBudgetModel(t *testing.T) {
 	}
 	t.Logf("calls granted by priority %v in %d windows with %d restarts; %d tail calls were held, %d calls came to the window's end",
 		all.granted, all.api.windows, all.restarts, all.held, all.walls)
-	if all.api.windows < 1000 || all.restarts < 1000 || all.held < 1000 || all.walls < 1000 || min(all.granted[Tail], all.granted[CatchUp], all.granted[Sweep], all.granted[Backfill]) < 1000 {
+	if all.api.windows < 1000 || all.restarts < 1000 || all.held < 1000 || all.walls < 1000 || min(all.granted[Tail], all.granted[CatchUp], all.granted[Sweep], all.granted[Backfill], all.granted[Verify]) < 1000 {
 		t.Error("the worlds do not come to what they are for")
 	}
 }

@@ -67,8 +67,8 @@ func TestBudgetKeepsToItsShare(t *testing.T) {
 			b := NewBudget(share)
 			most := int(share * defaultLimit)
 			n := 0
-			for p := range Backfill + 1 {
-				n += spend(b, Backfill-p, time.Millisecond, 14*time.Minute)
+			for p := range Verify + 1 {
+				n += spend(b, Verify-p, time.Millisecond, 11*time.Minute)
 			}
 			if n > most {
 				t.Errorf("share %v: %d calls in an hour, more than %d", share, n, most)
@@ -86,7 +86,7 @@ func TestBudgetOrder(t *testing.T) {
 		for range 1400 {
 			b.take(CatchUp)
 		}
-		for p, waits := range map[Priority]bool{Tail: false, CatchUp: false, Sweep: true, Backfill: true} {
+		for p, waits := range map[Priority]bool{Tail: false, CatchUp: false, Sweep: true, Backfill: true, Verify: true} {
 			if got := b.Delay(p) > 0; got != waits {
 				t.Errorf("with half of the share gone, priority %d waits: %v, want %v", p, got, waits)
 			}

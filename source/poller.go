@@ -55,6 +55,7 @@ type Poller struct {
 	budget  *Budget
 	wake    chan struct{}
 	repairs chan repair
+	room    chan struct{}  // see repairRoom
 	offset  schemas.Offset // as committed
 	pending []offered
 	status  Status
@@ -108,6 +109,7 @@ func (p *Poller) prepare() Settings {
 		p.budget = NewBudget(defaultShare)
 	}
 	p.status.Interval = p.pace.interval
+	p.room = make(chan struct{}, mostRepairs)
 	return set
 }
 

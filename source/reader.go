@@ -7,8 +7,8 @@ import (
 )
 
 // Reader reads what the API shows of the past, beside a poller and behind it: its
-// calls come last in the budget's order. Its fields are set before the first Read;
-// one goroutine uses it.
+// calls come last in the budget's order. Its fields are set before the first Read,
+// Priority before each; one goroutine uses it.
 type Reader struct {
 	// Connector is the connector's name, for metrics.
 	Connector string
@@ -21,6 +21,8 @@ type Reader struct {
 	Metrics *Metrics
 	// PageSize is the limit asked for; 0 = auto. See Settings.
 	PageSize int
+	// Priority is that of its calls, Backfill or Verify; zero = Backfill.
+	Priority Priority
 
 	size   *pageSize
 	pages  pages
@@ -99,7 +101,7 @@ func (r *reading) summary() Reading {
 // page asks for the reading's next page, some times if it must.
 func (r *Reader) page(ctx context.Context, rd *reading) (Page, error) {
 	for tries := 1; ; {
-		if err := r.Budget.Wait(ctx, Backfill); err != nil {
+		if err := r.Budget.Wait(ctx, max(r.Priority, Backfill)); err != nil {
 			return Page{}, err
 		}
 		page, err := call(ctx, r.Client, r.Budget, &r.pages, r.meters, rd.query)

@@ -26,22 +26,22 @@ type State struct {
 func ParseState(connector string, records map[string][]byte) (State, error) {
 	st := State{Fresh: true, Minutes: make(map[int64]idSet, len(records))}
 	for key, value := range records {
-		name, minute, isMinute, err := schemas.ParseOffsetsKey([]byte(key))
+		k, err := schemas.ParseOffsetsKey([]byte(key))
 		if err != nil {
 			return State{}, fmt.Errorf("reading state of %s: %w", connector, err)
 		}
-		if name != connector {
+		if k.Connector != connector {
 			return State{}, fmt.Errorf("reading state of %s: key %q belongs to another connector", connector, key)
 		}
-		if value == nil {
+		if value == nil || k.Kind == schemas.OffsetsJob {
 			continue
 		}
-		if isMinute {
+		if k.Kind == schemas.OffsetsMinute {
 			ids, err := schemas.ParseMinute(value)
 			if err != nil {
 				return State{}, fmt.Errorf("reading state of %s: key %q: %w", connector, key, err)
 			}
-			st.Minutes[minuteOf(minute)] = newIDSet(ids)
+			st.Minutes[minuteOf(k.Minute)] = newIDSet(ids)
 			continue
 		}
 		if st.Offset, err = schemas.ParseOffset(value); err != nil {

@@ -17,6 +17,7 @@ import (
 	"onelogin-kafka/internal/reconcile"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer/wire"
+	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
 	"onelogin-kafka/source/onelogin"
 )
@@ -55,7 +56,7 @@ func newVerify() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var report *reconcile.Report
+		var report *schemas.Report
 		err = withCluster(cmd.Context(), cfg, func(cluster *wire.Cluster) error {
 			report, err = verify(cmd.Context(), cfg, cluster, wish, cmd.ErrOrStderr())
 			return err
@@ -103,7 +104,7 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 }
 
 // verify compares a range; the report is nil where nothing was begun.
-func verify(ctx context.Context, cfg *config.Config, cluster *wire.Cluster, w reconcile.Wish, notes io.Writer) (*reconcile.Report, error) {
+func verify(ctx context.Context, cfg *config.Config, cluster *wire.Cluster, w reconcile.Wish, notes io.Writer) (*schemas.Report, error) {
 	cc, err := polled(ctx, cfg, cluster, w.Connector)
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func verify(ctx context.Context, cfg *config.Config, cluster *wire.Cluster, w re
 		Topic:  reconcile.NewTopic(&reconcile.KafkaLog{Cluster: cluster, Topic: cfg.Topics.Events.Name, Progress: bar.records}, 0),
 		Reader: &source.Reader{Connector: cc.Name, Client: client, Budget: source.NewBudget(cc.RateLimit.Share), PageSize: cc.PageSize},
 		Tries:  verifyTries,
-		Advance: func(_ context.Context, r *reconcile.Report) error {
+		Advance: func(_ context.Context, r *schemas.Report) error {
 			bar.report(*r)
 			return nil
 		},
@@ -154,7 +155,7 @@ type progress struct {
 	said  time.Time
 	drawn bool
 	read  int
-	at    reconcile.Report
+	at    schemas.Report
 }
 
 const (
@@ -164,7 +165,7 @@ const (
 
 func newProgress(out io.Writer, w reconcile.Wish) *progress {
 	now := time.Now()
-	return &progress{out: out, terminal: isTerminal(out), wish: w, began: now, said: now, at: reconcile.Report{Through: w.From}}
+	return &progress{out: out, terminal: isTerminal(out), wish: w, began: now, said: now, at: schemas.Report{Through: w.From}}
 }
 
 func (p *progress) records(n int) {
@@ -174,7 +175,7 @@ func (p *progress) records(n int) {
 	p.tell()
 }
 
-func (p *progress) report(r reconcile.Report) {
+func (p *progress) report(r schemas.Report) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at = r
@@ -234,22 +235,22 @@ func (p *progress) end() {
 
 // reportJSON is a report as it is printed with --json.
 type reportJSON struct {
-	Connector string              `json:"connector"`
-	From      time.Time           `json:"from"`
-	To        time.Time           `json:"to"`
-	Through   time.Time           `json:"through"`
-	Kept      time.Time           `json:"topic_begins,omitzero"`
-	Whole     bool                `json:"whole"`
-	Events    int64               `json:"events"`
-	Missing   int64               `json:"missing"`
-	Altered   int64               `json:"altered"`
-	Duplicate int64               `json:"duplicate"`
-	Unshown   int64               `json:"unshown"`
-	Findings  []reconcile.Finding `json:"findings,omitempty"`
-	Error     string              `json:"error,omitempty"`
+	Connector string            `json:"connector"`
+	From      time.Time         `json:"from"`
+	To        time.Time         `json:"to"`
+	Through   time.Time         `json:"through"`
+	Kept      time.Time         `json:"topic_begins,omitzero"`
+	Whole     bool              `json:"whole"`
+	Events    int64             `json:"events"`
+	Missing   int64             `json:"missing"`
+	Altered   int64             `json:"altered"`
+	Duplicate int64             `json:"duplicate"`
+	Unshown   int64             `json:"unshown"`
+	Findings  []schemas.Finding `json:"findings,omitempty"`
+	Error     string            `json:"error,omitempty"`
 }
 
-func printReport(out io.Writer, asJSON bool, connector string, r *reconcile.Report, failed error) {
+func printReport(out io.Writer, asJSON bool, connector string, r *schemas.Report, failed error) {
 	if asJSON {
 		o := reportJSON{connector, r.From, r.To, r.Through, r.Kept, failed == nil && r.Whole(), r.Events, r.Missing, r.Altered, r.Duplicate, r.Unshown, r.Findings, ""}
 		if failed != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"onelogin-kafka/internal/reconcile"
+	"onelogin-kafka/schemas"
 )
 
 // TestVerify: a whole topic is whole, and of a copy with a hole, an altered and a
@@ -56,9 +56,9 @@ func TestVerify(t *testing.T) {
 	if got.Events != whole.Events || got.Missing != 7 || got.Altered != 1 || got.Duplicate != 1 || got.Whole {
 		t.Errorf("got %+v, of %d events", got, whole.Events)
 	}
-	var gap reconcile.Finding
+	var gap schemas.Finding
 	for _, f := range got.Findings {
-		if f.Kind == reconcile.Missing {
+		if f.Kind == schemas.Missing {
 			gap = f
 		}
 	}

@@ -98,39 +98,50 @@ func header(r *schemas.Record, key string) string {
 // they would be gone soon after they were published, and nothing could tell
 // which of them had been there. What we may not see is not judged.
 func (e *Events) Kept(ctx context.Context, p *Plan, now time.Time) error {
-	from := p.Again.From
 	if p.Again.Empty() {
 		return nil
 	}
-	retention, known, err := e.retention(ctx)
+	kept, why, err := e.Begins(ctx, p.Before.Connector, now)
 	if err != nil {
 		return err
 	}
-	if known && from.Before(now.Add(-retention)) {
-		return refused("%s is further back than topic %s keeps events (retention.ms, %v): go back to %s at most, or raise it",
-			from.Format(time.RFC3339), e.Topic, retention, now.Add(-retention).UTC().Format(time.RFC3339))
+	if from := p.Again.From; from.Before(kept) {
+		return refused("%s is further back than topic %s keeps events (%s): go back to %s at most, or raise its retention",
+			from.Format(time.RFC3339), e.Topic, why, kept.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// Begins is the time from which on the topic keeps a connector's events, and why;
+// zero for no such time. What we may not see is not judged.
+func (e *Events) Begins(ctx context.Context, connector string, now time.Time) (at time.Time, why string, err error) {
+	retention, known, err := e.retention(ctx)
+	if err != nil {
+		return at, "", err
+	}
+	if known {
+		at, why = now.Add(-retention).UTC(), fmt.Sprintf("retention.ms, %v", retention)
 	}
 	n, err := e.Cluster.Partitions(ctx, e.Topic)
 	if errors.Is(err, wire.ErrUnknownTopic) {
-		return nil
+		return at, why, nil
 	}
 	if err != nil {
-		return fmt.Errorf("looking for topic %s: %w", e.Topic, err)
+		return at, "", fmt.Errorf("looking for topic %s: %w", e.Topic, err)
 	}
 	for i := range n {
-		if e.Key == schemas.KeyTenant && i != producer.PartitionFor([]byte(p.Before.Connector), n) {
+		if e.Key == schemas.KeyTenant && i != producer.PartitionFor([]byte(connector), n) {
 			continue
 		}
 		begins, cut, err := e.begins(ctx, i)
 		if err != nil {
-			return err
+			return at, "", err
 		}
-		if cut && from.Before(begins) {
-			return refused("%s is further back than topic %s keeps events: partition %d begins with %s, and earlier ones were deleted",
-				from.Format(time.RFC3339), e.Topic, i, begins.Format(time.RFC3339))
+		if cut && begins.After(at) {
+			at, why = begins, fmt.Sprintf("partition %d begins with it, and earlier ones were deleted", i)
 		}
 	}
-	return nil
+	return at, why, nil
 }
 
 // errFirst ends a read after its first record.

@@ -18,7 +18,7 @@ import (
 // FormatVersion is that of a State as JSON.
 const FormatVersion = 1
 
-// State is all that the offsets topic says of one connector.
+// State is all that the offsets topic says of one connector's position.
 type State struct {
 	Connector string
 	// Fresh tells that it has no position; the other fields are empty then.
@@ -34,14 +34,14 @@ type State struct {
 func Read(connector string, records map[string][]byte) (State, error) {
 	s := State{Connector: connector, Fresh: true, Minutes: map[time.Time][]int64{}}
 	for key, value := range records {
-		name, minute, isMinute, err := schemas.ParseOffsetsKey([]byte(key))
-		if err == nil && name != connector {
+		k, err := schemas.ParseOffsetsKey([]byte(key))
+		if err == nil && k.Connector != connector {
 			err = fmt.Errorf("key %q belongs to another connector", key)
 		}
 		switch {
-		case err != nil:
-		case isMinute:
-			s.Minutes[minute], err = schemas.ParseMinute(value)
+		case err != nil, k.Kind == schemas.OffsetsJob:
+		case k.Kind == schemas.OffsetsMinute:
+			s.Minutes[k.Minute], err = schemas.ParseMinute(value)
 		default:
 			s.Offset, err = schemas.ParseOffset(value)
 			s.Fresh = false

@@ -22,28 +22,35 @@ type Comparison struct {
 	Reader *source.Reader
 	// Publisher publishes what is missing; nil = it is only reported.
 	Publisher Publisher
+	// Before is what was found before, in [From, its Through): the comparison goes on
+	// from there. Zero = nothing.
+	Before schemas.Report
 	// Older compares also what lies before the time from which on the topic keeps
 	// everything, as far back as it was asked for.
 	Older bool
 	// Tries is how often in a row a reading may fail before the comparison does;
 	// 0 = there is no end.
 	Tries int
+	// Records, if not nil, returns what is to be written of the report together with
+	// what is published: it counts that in, and its Through lies before.
+	Records func(*schemas.Report) []schemas.Record
 	// Advance, if not nil, is called whenever the report has got on, Through
 	// included. Its error ends the comparison.
-	Advance func(context.Context, *Report) error
+	Advance func(context.Context, *schemas.Report) error
 	// Troubled, if not nil, is told of each reading that failed.
 	Troubled func(error)
 
-	report Report
-	span   time.Duration // of the next slice; 0 = as the index says
+	report schemas.Report
+	told   *schemas.Report // what Records was last called with, since the last Advance
+	span   time.Duration   // of the next slice; 0 = as the index says
 }
 
 // Publisher publishes events that lie before the window of the live poll.
 type Publisher interface {
 	// Publish publishes those events of page that its indexes name, less what is
-	// known to be published after all, of which it returns how many they are. Once
-	// it has returned nil the page is the publisher's to release.
-	Publish(ctx context.Context, page *source.Page, events []int32) (known int, err error)
+	// known to be published after all, of which it returns how many they are, and
+	// note with them. Once it has returned nil the page is the publisher's to release.
+	Publish(ctx context.Context, page *source.Page, events []int32, note source.Note) (known int, err error)
 }
 
 const (
@@ -63,12 +70,22 @@ var errWide = errors.New("the slice is too wide")
 
 // Run compares the range, part by part, until it is at its end. The report is what
 // was found till then, with an error too.
-func (c *Comparison) Run(ctx context.Context) (*Report, error) {
-	c.report = Report{From: c.From, To: c.To, Through: c.From}
-	for at := c.From; at.Before(c.To); {
+func (c *Comparison) Run(ctx context.Context) (*schemas.Report, error) {
+	if c.report = c.Before; c.report.Through.IsZero() {
+		c.report = schemas.Report{From: c.From, To: c.To, Through: c.From}
+	}
+	err := c.run(ctx)
+	if c.told != nil {
+		c.report = *c.told
+	}
+	return &c.report, err
+}
+
+func (c *Comparison) run(ctx context.Context) error {
+	for at := c.report.Through; at.Before(c.To); {
 		x, err := c.Topic.Index(ctx, Wish{Connector: c.Connector, From: at, To: c.To})
 		if err != nil {
-			return &c.report, err
+			return err
 		}
 		if x.Kept.After(at) && !c.Older {
 			at = earlier(x.Kept, c.To)
@@ -78,14 +95,14 @@ func (c *Comparison) Run(ctx context.Context) (*Report, error) {
 			}
 		}
 		if at, err = c.part(ctx, x, at); err != nil {
-			return &c.report, err
+			return err
 		}
 	}
-	return &c.report, c.advance(ctx)
+	return c.advance(ctx)
 }
 
 func (c *Comparison) advance(ctx context.Context) error {
-	if c.Advance == nil {
+	if c.told = nil; c.Advance == nil {
 		return nil
 	}
 	return c.Advance(ctx, &c.report)
@@ -142,8 +159,8 @@ type slice struct {
 	pages   int // of the reading at hand
 	unshown int
 	picked  []int32
-	runs    []Finding // of missing events with none between them that is there
-	gap     bool      // the last of runs goes on
+	runs    []schemas.Finding // of missing events with none between them that is there
+	gap     bool              // the last of runs goes on
 }
 
 // lack is an event that the topic lacked.
@@ -242,12 +259,30 @@ func (s *slice) page(ctx context.Context, p *source.Page) (kept bool, err error)
 	if len(s.picked) == 0 || s.c.Publisher == nil {
 		return false, nil
 	}
-	known, err := s.c.Publisher.Publish(ctx, p, s.picked)
+	var told *schemas.Report
+	note := source.Note{}
+	if s.c.Records != nil {
+		note.Records = func(published int) []schemas.Record {
+			told = s.soFar(len(s.picked) - published)
+			return s.c.Records(told)
+		}
+	}
+	known, err := s.c.Publisher.Publish(ctx, p, s.picked, note)
 	if err != nil {
 		return false, err
 	}
 	s.known += known
+	s.c.told = told
 	return true, nil
+}
+
+// soFar is the report with what of the slice was published, less what is known of
+// the last page.
+func (s *slice) soFar(known int) *schemas.Report {
+	r := s.c.report
+	r.Findings = slices.Clip(r.Findings)
+	s.countMissing(&r, known)
+	return &r
 }
 
 // present compares an event that the topic has.
@@ -271,7 +306,7 @@ func (s *slice) lacks(ev *schemas.Event) {
 		f.From, f.To = earlier(f.From, ev.CreatedAt), later(f.To, ev.CreatedAt)
 		return
 	}
-	s.runs = append(s.runs, Finding{Kind: Missing, ID: ev.ID, Events: 1, From: ev.CreatedAt, To: ev.CreatedAt})
+	s.runs = append(s.runs, schemas.Finding{Kind: schemas.Missing, ID: ev.ID, Events: 1, From: ev.CreatedAt, To: ev.CreatedAt})
 	s.gap = true
 }
 
@@ -296,7 +331,7 @@ func (s *slice) confirm(ctx context.Context) error {
 	s.runs = s.runs[:0]
 	for _, id := range slices.Sorted(maps.Keys(s.missing)) {
 		at := s.missing[id].created
-		s.runs = append(s.runs, Finding{Kind: Missing, ID: id, Events: 1, From: at, To: at})
+		s.runs = append(s.runs, schemas.Finding{Kind: schemas.Missing, ID: id, Events: 1, From: at, To: at})
 	}
 	return nil
 }
@@ -312,14 +347,17 @@ func (s *slice) hand(x *Index) {
 	s.accountMissing()
 }
 
-func (s *slice) accountMissing() {
-	r, n := &s.c.report, int64(len(s.missing)-s.known)
+func (s *slice) accountMissing() { s.countMissing(&s.c.report, 0) }
+
+// countMissing counts what lacked in, less some of it that was known after all.
+func (s *slice) countMissing(r *schemas.Report, known int) {
+	n := int64(len(s.missing) - s.known - known)
 	r.Missing += n
 	if s.c.Publisher != nil {
 		r.Repaired += n
 	}
 	for _, f := range s.runs {
-		r.find(f)
+		r.Find(f)
 	}
 }
 
@@ -331,7 +369,7 @@ func (s *slice) account() {
 		if s.entries[i].shown {
 			r.Events++
 		} else {
-			r.find(Finding{Kind: Unshown, ID: s.entries[i].id, Events: 1})
+			r.Find(schemas.Finding{Kind: schemas.Unshown, ID: s.entries[i].id, Events: 1})
 		}
 	}
 	r.Events += int64(len(s.missing))
@@ -339,10 +377,10 @@ func (s *slice) account() {
 	r.Duplicate += int64(len(s.twice))
 	r.Unshown += int64(s.unshown)
 	for _, id := range slices.Sorted(maps.Keys(s.altered)) {
-		r.find(Finding{Kind: Altered, ID: id, Events: 1, From: s.altered[id], To: s.altered[id]})
+		r.Find(schemas.Finding{Kind: schemas.Altered, ID: id, Events: 1, From: s.altered[id], To: s.altered[id]})
 	}
 	for _, id := range s.twice {
-		r.find(Finding{Kind: Duplicate, ID: id, Events: 1})
+		r.Find(schemas.Finding{Kind: schemas.Duplicate, ID: id, Events: 1})
 	}
 }
 

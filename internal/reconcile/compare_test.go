@@ -83,7 +83,7 @@ func (w *world) comparison(size int) *Comparison {
 // habits of the API.
 func TestFindsEachAndNothingElse(t *testing.T) {
 	t.Parallel()
-	var seen Report
+	var seen schemas.Report
 	split := 0
 	for seed := range 300 {
 		synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"onelogin-kafka/internal/registry"
 	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
 )
@@ -25,16 +27,25 @@ type rig struct {
 	mu     sync.Mutex
 	state  map[string][]byte
 	delay  func() time.Duration
+	asked  chan struct{}
+	wanted []registry.Job
 }
 
 func newRig(t *testing.T) *rig {
-	g := &rig{t: t, api: &api{visible: map[int64]time.Time{}}, topic: &topic{}, state: map[string][]byte{}}
+	g := &rig{t: t, api: &api{visible: map[int64]time.Time{}}, topic: &topic{}, state: map[string][]byte{}, asked: make(chan struct{}, 1)}
 	g.top = NewTopic(g.topic, 0)
 	g.poller = &source.Poller{
 		Connector: "acme", Settings: source.Settings{Domain: "acme.onelogin.com", StartFrom: source.StartFrom{Ago: time.Hour}},
 		Client: g.api, Encoder: &schemas.Encoder{Tenant: "acme", Domain: "acme.onelogin.com"}, Log: zerolog.Nop(),
 	}
 	return g
+}
+
+// jobs are what is asked for.
+func (g *rig) jobs() ([]registry.Job, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.wanted), true
 }
 
 // sink commits one batch after the other, each some time after it was offered.
@@ -92,19 +103,20 @@ func (g *rig) during(d time.Duration, every time.Duration) {
 	ctx, cancel := context.WithTimeout(g.t.Context(), d)
 	defer cancel()
 	g.mu.Lock()
-	st, err := source.ParseState("acme", maps.Clone(g.state))
+	records := maps.Clone(g.state)
+	st, err := source.ParseState("acme", records)
 	g.mu.Unlock()
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	s := &sink{g, make(chan *schemas.Batch, 2)}
-	daily := &Daily{
-		Connector: "acme", Topic: g.top, Reader: &source.Reader{Connector: "acme", Client: g.api, Budget: g.poller.Budget},
-		Poller: g.poller, Log: zerolog.Nop(), Every: every, Behind: every,
+	work := &Work{
+		Connector: "acme", Instance: "one", Topic: g.top, Reader: &source.Reader{Connector: "acme", Client: g.api, Budget: g.poller.Budget},
+		Poller: g.poller, Jobs: g.jobs, Asked: g.asked, Records: records, Log: zerolog.Nop(), Every: every, Behind: every,
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.run(ctx) })
-	wg.Go(func() { daily.Run(ctx) })
+	wg.Go(func() { work.Run(ctx) })
 	_ = g.poller.Run(ctx, st, s)
 	cancel()
 	wg.Wait()

@@ -59,7 +59,7 @@ func (r *Registry) Read(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.next, r.whole = end, true
+	r.next, r.whole, r.again = end, true, false
 	r.tell()
 	return nil
 }
@@ -126,6 +126,7 @@ func (r *Registry) anew() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget()
+	r.again = true
 }
 
 // apply takes a record over.
@@ -156,7 +157,9 @@ func (r *Registry) take(e Entry) []func(Entry) {
 		r.connector(e)
 	case schemas.ControlSealing:
 		r.sealing(e)
-	case schemas.ControlJob, schemas.ControlBell:
+	case schemas.ControlJob:
+		r.job(e)
+	case schemas.ControlBell:
 		if e.Value == nil {
 			delete(r.rest, e.Key.String())
 		} else {

@@ -17,13 +17,13 @@ import (
 var ErrConfigured = errors.New("is on the control log; remove it first")
 
 // Forget takes back what a connector that is not configured any more has left:
-// its position, its minutes and its status, in one transaction of its shard with
-// the audit record, so that the shard's owner can not write them once more. It
-// returns how many records of the offsets topic there were. The caller knows that
-// no file has the connector either: who polls it again begins at start_from, and
-// publishes again what lies behind that.
+// the requests of its jobs; then its position, its minutes, how far its jobs were and
+// its status, in one transaction of its shard with the audit record, so that the
+// shard's owner can not write them once more. It returns how many records of the
+// offsets topic there were. The caller knows that no file has the connector either:
+// who polls it again begins at start_from, and publishes again what lies behind that.
 func (r *Registry) Forget(ctx context.Context, name string, who Who) (records int, err error) {
-	err = r.leave(ctx, name, "connector.forget", who, func(own map[string][]byte, now time.Time) []schemas.Record {
+	err = r.leave(ctx, name, "connector.forget", who, forgotten, func(own map[string][]byte, now time.Time) []schemas.Record {
 		if len(own) == 0 && records > 0 {
 			return nil // a try before this one has done it after all
 		}
@@ -41,11 +41,11 @@ func (r *Registry) Forget(ctx context.Context, name string, who Who) (records in
 }
 
 // Retire notes with the position of a connector that is not configured any more
-// that this is meant, and takes its status back: nobody is to be alerted. The
-// position stays, and who polls the connector again goes on from it. It returns
+// that this is meant, takes its status back, so that nobody is alerted, and cancels
+// its jobs. The position stays, and who polls the connector again goes on from it. It returns
 // false where there is no position.
 func (r *Registry) Retire(ctx context.Context, name string, who Who) (found bool, err error) {
-	err = r.leave(ctx, name, "connector.retire", who, func(own map[string][]byte, now time.Time) []schemas.Record {
+	err = r.leave(ctx, name, "connector.retire", who, cancelled, func(own map[string][]byte, now time.Time) []schemas.Record {
 		o, err := schemas.ParseOffset(own[name])
 		if found = err == nil; !found {
 			return nil // what we cannot read is not ours to write
@@ -62,9 +62,13 @@ func (r *Registry) Retire(ctx context.Context, name string, who Who) (found bool
 	return found, nil
 }
 
-// leave writes what decide makes of what a connector has left on the offsets
-// topic, if anything, in one transaction of its shard with the audit record.
-func (r *Registry) leave(ctx context.Context, name, action string, who Who, decide func(own map[string][]byte, now time.Time) []schemas.Record) error {
+// ending returns what ends the jobs of a connector on the control log.
+type ending func(known map[string][]byte, name string, who Who, now time.Time) []schemas.Record
+
+// leave ends a connector's jobs, and writes what decide makes of what it has left on
+// the offsets topic, if anything, in one transaction of its shard with the audit
+// record.
+func (r *Registry) leave(ctx context.Context, name, action string, who Who, jobs ending, decide func(own map[string][]byte, now time.Time) []schemas.Record) error {
 	if !schemas.ValidConnector(name) {
 		return fmt.Errorf("%.80q is no name of one", name)
 	}
@@ -73,6 +77,11 @@ func (r *Registry) leave(ctx context.Context, name, action string, who Who, deci
 	}
 	if _, err := r.Get(name); !errors.Is(err, ErrNotFound) {
 		return ErrConfigured
+	}
+	if err := r.Write(ctx, func(all map[string][]byte) ([]schemas.Record, error) {
+		return jobs(all, name, who, time.Now().UTC()), nil
+	}); err != nil {
+		return fmt.Errorf("ending its jobs: %w", err)
 	}
 	hand := producer.Hand{Cluster: r.opts.Cluster, Topics: r.opts.Topics, Group: r.opts.Group}
 	shard, err := hand.Shard(ctx, name)

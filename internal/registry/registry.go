@@ -43,11 +43,13 @@ type Registry struct {
 	connectors map[string]schemas.Connector
 	broken     map[string]error // connectors whose record cannot be read
 	keys       map[string]schemas.SealingKey
-	rest       map[string]Entry // other kinds of records, by key
-	next       int64            // from where reading goes on
-	last       int64            // the offset of the last record that was read
-	whole      bool             // it was read to its end once
-	changed    chan struct{}    // closed and replaced by each change, once whole
+	jobs       map[string]map[string]Job // by connector and id
+	rest       map[string]Entry          // bells, by key
+	next       int64                     // from where reading goes on
+	last       int64                     // the offset of the last record that was read
+	whole      bool                      // it was read to its end once
+	again      bool                      // but is being read anew
+	changed    chan struct{}             // closed and replaced by each change, once whole
 	watchers   []func(Entry)
 
 	results sync.Map // result by name
@@ -78,7 +80,7 @@ func New(opts Options) *Registry {
 // forget begins anew. The caller holds the lock, or is alone.
 func (r *Registry) forget() {
 	r.connectors, r.broken = map[string]schemas.Connector{}, map[string]error{}
-	r.keys, r.rest = map[string]schemas.SealingKey{}, map[string]Entry{}
+	r.keys, r.rest, r.jobs = map[string]schemas.SealingKey{}, map[string]Entry{}, map[string]map[string]Job{}
 	r.next, r.last = -1, -1
 }
 
@@ -133,8 +135,7 @@ func (r *Registry) Keys() []schemas.SealingKey {
 	})
 }
 
-// Entries returns the records of a kind that were read, by key: ControlJob and
-// ControlBell.
+// Entries returns the records of a kind that were read, by key: ControlBell.
 func (r *Registry) Entries(kind schemas.ControlKind) []Entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,6 +21,7 @@ type connector struct {
 	aside  string        // why it is set aside; empty if it is not
 	kick   chan struct{} // its status has changed
 	rung   chan struct{} // somebody wrote to its shard
+	asked  chan struct{} // the control log says another thing of its jobs
 	id     atomic.Int64  // of the account, once a token has told it
 	rest   rest
 
@@ -166,7 +167,7 @@ func (s *Service) build(cc config.Connector) (*connector, error) {
 
 // assemble makes a connector of a client.
 func (s *Service) assemble(cc config.Connector, client client) *connector {
-	c := &connector{config: cc, client: client, kick: make(chan struct{}, 1), rung: make(chan struct{}, 1)}
+	c := &connector{config: cc, client: client, kick: make(chan struct{}, 1), rung: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 	c.poller = &source.Poller{
 		Connector: cc.Name,
 		Settings: source.Settings{

@@ -202,17 +202,28 @@ func (s *Service) caughtUp(ctx context.Context) (<-chan struct{}, func()) {
 }
 
 // rung hands a bell of the control log on to whoever serves the connector's shard
-// here.
+// here, and tells whoever polls it of its jobs.
 func (s *Service) rung(e registry.Entry) {
-	if e.Key.Kind != schemas.ControlBell || !s.control.Whole() {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	bells := s.bells[producer.PartitionFor(schemas.OffsetKey(e.Key.Connector), s.settings.shards)]
-	select {
-	case bells <- e.Key.Connector: // nil where nobody here serves it
-	default:
+	switch e.Key.Kind {
+	case schemas.ControlBell:
+		if !s.control.Whole() {
+			return
+		}
+		bells := s.bells[producer.PartitionFor(schemas.OffsetKey(e.Key.Connector), s.settings.shards)]
+		select {
+		case bells <- e.Key.Connector: // nil where nobody here serves it
+		default:
+		}
+	case schemas.ControlJob:
+		if c := s.connectors[e.Key.Connector]; c != nil {
+			select {
+			case c.asked <- struct{}{}:
+			default:
+			}
+		}
+	case schemas.ControlConnector, schemas.ControlSealing:
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"onelogin-kafka/internal/reconcile"
+	"onelogin-kafka/internal/registry"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
@@ -24,6 +25,9 @@ type serving struct {
 	retired map[string]bool
 	// shown are the statuses of the others without one.
 	shown map[string]schemas.ConnectorStatus
+	// current is closed when what is known of the control log is no older than the
+	// session.
+	current <-chan struct{}
 }
 
 type running struct {
@@ -41,6 +45,7 @@ func (s *Service) serve(ctx context.Context, session *producer.Session) {
 	defer silence()
 	caught, wait := s.caughtUp(ctx)
 	defer wait()
+	v.current = caught
 	for current := false; ; {
 		connectors, changed := s.ofShard(session.Shard, current)
 		v.change(ctx, connectors)
@@ -92,7 +97,7 @@ func (v *serving) change(ctx context.Context, connectors map[string]*connector) 
 		v.runs[name] = r
 		go func() {
 			defer close(r.done)
-			v.service.run(rctx, c, v.session)
+			v.run(rctx, c)
 		}()
 	}
 }
@@ -155,7 +160,8 @@ func (s *Service) held(shard int32) time.Time {
 
 // run polls one connector for the length of a session, or until ctx ends, and
 // writes its status.
-func (s *Service) run(ctx context.Context, c *connector, session *producer.Session) {
+func (v *serving) run(ctx context.Context, c *connector) {
+	s, session := v.service, v.session
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
@@ -175,7 +181,7 @@ func (s *Service) run(ctx context.Context, c *connector, session *producer.Sessi
 	s.polls(c, 1)
 	defer s.polls(c, -1)
 	for {
-		err := s.poll(ctx, c, session)
+		err := v.poll(ctx, c)
 		if ctx.Err() != nil || err == nil {
 			return
 		}
@@ -192,8 +198,9 @@ func (s *Service) run(ctx context.Context, c *connector, session *producer.Sessi
 const refusedWait = time.Minute
 
 // poll runs the poller from the committed state; nil when the session is over.
-func (s *Service) poll(ctx context.Context, c *connector, session *producer.Session) error {
-	state, err := s.state(ctx, c.config.Name, session)
+func (v *serving) poll(ctx context.Context, c *connector) error {
+	s := v.service
+	state, records, err := s.state(ctx, c.config.Name, v.session)
 	if err != nil {
 		return err
 	}
@@ -204,31 +211,31 @@ func (s *Service) poll(ctx context.Context, c *connector, session *producer.Sess
 		return err
 	}
 	c.rest.failed(nil)
-	stop := s.verify(ctx, c)
-	_ = c.poller.Run(ctx, state, session) // ends with ctx or the session
+	stop := v.work(ctx, c, records)
+	_ = c.poller.Run(ctx, state, v.session) // ends with ctx or the session
 	stop()
 	<-ctx.Done()
 	return nil
 }
 
-// verify compares a connector's events with the topic now and then while its poller
-// runs; stop ends that, and waits for it.
-func (s *Service) verify(ctx context.Context, c *connector) (stop func()) {
-	if c.config.Verify.Every == 0 {
-		return func() {}
-	}
+// work compares a connector's events with the topic while its poller runs, as it is
+// asked to or due; stop ends that, and waits for it.
+func (v *serving) work(ctx context.Context, c *connector, records map[string][]byte) (stop func()) {
+	s := v.service
 	ctx, cancel := context.WithCancel(ctx)
-	d := &reconcile.Daily{
-		Connector: c.config.Name, Topic: s.topic, Poller: c.poller, Metrics: s.verified, Log: s.opts.Log,
+	w := &reconcile.Work{
+		Connector: c.config.Name, Instance: s.settings.instance, Topic: s.topic, Poller: c.poller, Metrics: s.verified, Log: s.opts.Log,
 		Reader: &source.Reader{
 			Connector: c.config.Name, Client: c.poller.Client, Budget: c.poller.Budget, Memory: s.memory, Metrics: s.metrics, PageSize: c.config.PageSize,
 		},
+		Jobs:  func() ([]registry.Job, bool) { return s.control.Jobs(c.config.Name) },
+		Asked: c.asked, Current: v.current, Records: records,
 		Every: c.config.Verify.Every, Behind: c.config.Verify.Behind,
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		d.Run(ctx)
+		w.Run(ctx)
 	}()
 	return func() {
 		cancel()
@@ -238,18 +245,19 @@ func (s *Service) verify(ctx context.Context, c *connector) (stop func()) {
 
 // state reads what is committed of a connector. When the session is over it
 // waits for ctx, which ends then.
-func (s *Service) state(ctx context.Context, name string, session *producer.Session) (source.State, error) {
+func (s *Service) state(ctx context.Context, name string, session *producer.Session) (source.State, map[string][]byte, error) {
 	records, err := session.State(ctx, name)
 	if err != nil {
 		<-ctx.Done()
-		return source.State{}, nil //nolint:nilerr // the session is over and says itself why
+		return source.State{}, nil, nil //nolint:nilerr // the session is over and says itself why
 	}
-	return source.ParseState(name, records)
+	state, err := source.ParseState(name, records)
+	return state, records, err
 }
 
 // pause shows a connector that is not to be polled, until ctx ends.
 func (s *Service) pause(ctx context.Context, c *connector, session *producer.Session) {
-	state, err := s.state(ctx, c.config.Name, session)
+	state, _, err := s.state(ctx, c.config.Name, session)
 	if err != nil {
 		s.opts.Log.Error().Err(err).Str("connector", c.config.Name).Msg("the state of a paused connector cannot be read")
 	}

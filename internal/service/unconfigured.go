@@ -113,7 +113,7 @@ func (s *Service) unconfigured(ctx context.Context, name string, session *produc
 		Advice:   adviceAbsent,
 		Instance: s.settings.instance, Shard: int(session.Shard), Since: now, UpdatedAt: now,
 	}
-	state, err := s.state(ctx, name, session)
+	state, _, err := s.state(ctx, name, session)
 	if ctx.Err() != nil {
 		return st, false, false
 	}
