@@ -29,18 +29,18 @@ var outcomes = [...]string{"committed", "refused", "fenced", "unknown"}
 // String returns the outcome as it appears in metrics.
 func (o Outcome) String() string { return outcomes[o] }
 
-// errUnknown is wrapped by the error of a commit that was sent and not answered,
-// or answered with anything but a definite yes or no.
-var errUnknown = errors.New("the outcome is unknown")
+// ErrUnknown is returned (wrapped) for a commit that was sent and not answered, or
+// answered with anything but a definite yes or no.
+var ErrUnknown = errors.New("the outcome is unknown")
 
-func asUnknown(err error) error { return fmt.Errorf("%w: %w", errUnknown, err) }
+func asUnknown(err error) error { return fmt.Errorf("%w: %w", ErrUnknown, err) }
 
 // outcomeOf returns what became of a transaction that ended with err.
 func outcomeOf(err error) Outcome {
 	switch {
 	case err == nil:
 		return Committed
-	case errors.Is(err, errUnknown):
+	case errors.Is(err, ErrUnknown):
 		return Unknown
 	case errors.Is(err, ErrFenced):
 		return Fenced

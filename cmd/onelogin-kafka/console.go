@@ -13,11 +13,11 @@ import (
 	"onelogin-kafka/internal/console"
 	"onelogin-kafka/internal/fleet"
 	"onelogin-kafka/internal/position"
+	"onelogin-kafka/internal/preflight"
 	"onelogin-kafka/internal/registry"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/schemas"
-	"onelogin-kafka/source"
 )
 
 // openConsole opens the console's listener, and connections of its own: what
@@ -75,7 +75,7 @@ func checkConnector(ctx context.Context, svc *service.Service, name string) (con
 	if errors.Is(err, service.ErrNoConnector) {
 		return console.Check{}, false
 	}
-	return checkOf(name, err, began), true
+	return checkOf(ctx, name, err, began), true
 }
 
 // checkDraft tests what was typed into the console.
@@ -102,25 +102,15 @@ func checkDraft(ctx context.Context, svc *service.Service, d console.Draft) (con
 	if errors.Is(err, service.ErrSecretNeeded) {
 		return console.Check{}, []console.FieldProblem{{Field: "client_secret", Detail: "is missing; enter the client secret: there is none yet for this domain, base URL and client id"}}
 	}
-	return checkOf(d.Name, err, began), nil
+	return checkOf(ctx, d.Name, err, began), nil
 }
 
 // checkOf is the result of a connection test in DNIF's words.
-func checkOf(name string, err error, began time.Time) console.Check {
-	result := console.Check{Connector: name, OK: err == nil, At: began, Took: time.Since(began).Seconds()}
-	var api *source.APIError
-	switch {
-	case err == nil:
-		result.Message = "Connection successful"
-	case errors.As(err, &api):
-		result.Stage, result.Message, result.Advice = api.Stage, api.Message, api.Advice
-		if api.Err != nil {
-			result.Cause = api.Err.Error()
-		}
-	case errors.Is(err, context.DeadlineExceeded):
-		result.Stage, result.Message, result.Advice = "Validation", "Request Timeout", "OneLogin did not answer in time; try again later."
-	default:
-		result.Stage, result.Message, result.Advice = "Validation", "Unknown Error", "Look into the log of this instance."
+func checkOf(ctx context.Context, name string, err error, began time.Time) console.Check {
+	result := console.Check{Connector: name, OK: err == nil, Message: "Connection successful", At: began, Took: time.Since(began).Seconds()}
+	// The test has a deadline of its own: that it has passed is OneLogin's doing.
+	if f := preflight.FailureOf(context.WithoutCancel(ctx), err); f != nil {
+		result.Stage, result.Message, result.Advice, result.Cause, result.RequestID = f.Stage, f.Message, f.Advice, f.Cause, f.RequestID
 	}
 	return result
 }
@@ -131,8 +121,17 @@ type movesOf struct {
 	hand *producer.Hand
 }
 
+// planPatience is how long Kafka may take to say that it is there.
+const planPatience = 5 * time.Second
+
 // Plan implements console.Positions.
 func (m *movesOf) Plan(ctx context.Context, name string, target position.Target) (console.Move, error) {
+	// Counting takes its time; that nobody is there is told at once.
+	rctx, cancel := context.WithTimeout(ctx, planPatience)
+	defer cancel()
+	if _, failure := preflight.Reachable(rctx, m.hand.Cluster); failure != nil {
+		return console.Move{}, errors.New(failure.String())
+	}
 	c, shards, err := planned(ctx, m.cfg, &position.Editor{Hand: m.hand}, name, target)
 	if err != nil {
 		return console.Move{}, err

@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/registry"
+	"onelogin-kafka/producer"
 	"onelogin-kafka/schemas"
 )
 
@@ -46,15 +48,26 @@ func who(r *http.Request, via string) registry.Who {
 	return registry.Who{By: callerOf(r).role.String() + " at " + host, Via: via}
 }
 
-// failure is why a change was not made.
+// writeWithin is how long Kafka is given for a change: somebody waits for the
+// answer.
+const writeWithin = 6 * time.Second
+
+func writeContext(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), writeWithin)
+}
+
+// failure is why a change was not made, or is not known to have been.
 type failure struct {
 	status   int
 	detail   string
+	outcome  Outcome
 	fields   []FieldProblem
 	conflict *registry.ConflictError
 }
 
-func (f *failure) refuse(w http.ResponseWriter) { refuse(w, f.status, f.detail, f.fields...) }
+func (f *failure) refuse(w http.ResponseWriter) {
+	tell(w, Problem{Status: f.status, Detail: f.detail, Outcome: f.outcome, Errors: f.fields})
+}
 
 // failureOf says what an error of Control means to who wanted the change.
 func failureOf(err error) *failure {
@@ -76,7 +89,19 @@ func failureOf(err error) *failure {
 	case errors.Is(err, registry.ErrNotFound):
 		return &failure{status: http.StatusNotFound, detail: "There is no connector of this name on the control log; one of a file is changed in its file."}
 	}
-	return &failure{status: http.StatusServiceUnavailable, detail: "It could not be written to Kafka: " + err.Error() + ". Look again before you repeat it."}
+	return failureOfKafka(err)
+}
+
+// failureOfKafka says what is known of a change that Kafka did not confirm.
+func failureOfKafka(err error) *failure {
+	f := &failure{status: http.StatusServiceUnavailable, outcome: OutcomeNone, detail: "Nothing was changed: Kafka cannot be reached, or did not do it in time: " + err.Error() + ". Try again."}
+	switch {
+	case errors.Is(err, registry.ErrNotRetired):
+		f.outcome, f.detail = OutcomePart, sentence(err.Error())
+	case errors.Is(err, producer.ErrUnknown):
+		f.outcome, f.detail = OutcomeUnknown, "It is not known whether it was changed: Kafka was told to, and did not answer in time. Look again before you repeat it. ("+err.Error()+")"
+	}
+	return f
 }
 
 func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
@@ -125,7 +150,9 @@ func (o *Options) create(w http.ResponseWriter, r *http.Request) {
 	if !read(w, r, &d) {
 		return
 	}
-	c, err := o.Control.Put(r.Context(), draftOf(d), 0, who(r, "api"))
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	c, err := o.Control.Put(ctx, draftOf(d), 0, who(r, "api"))
 	if err != nil {
 		failureOf(err).refuse(w)
 		return
@@ -144,7 +171,9 @@ func (o *Options) replace(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnprocessableEntity, "What was sent is another connector.", FieldProblem{"name", "is not the one in the path"})
 		return
 	}
-	c, err := o.Control.Put(r.Context(), draftOf(d), seen, who(r, "api"))
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	c, err := o.Control.Put(ctx, draftOf(d), seen, who(r, "api"))
 	if err != nil {
 		failureOf(err).refuse(w)
 		return
@@ -164,7 +193,9 @@ func (o *Options) pause(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnprocessableEntity, "It is not said whether to pause.", FieldProblem{"paused", "is missing"})
 		return
 	}
-	c, err := o.Control.Pause(r.Context(), r.PathValue("name"), *body.Paused, seen, who(r, "api"))
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	c, err := o.Control.Pause(ctx, r.PathValue("name"), *body.Paused, seen, who(r, "api"))
 	if err != nil {
 		failureOf(err).refuse(w)
 		return
@@ -177,7 +208,9 @@ func (o *Options) remove(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if err := o.Control.Remove(r.Context(), r.PathValue("name"), seen, who(r, "api")); err != nil {
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	if err := o.Control.Remove(ctx, r.PathValue("name"), seen, who(r, "api")); err != nil {
 		failureOf(err).refuse(w)
 		return
 	}
@@ -191,7 +224,9 @@ func (o *Options) pausePage(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if _, err := o.Control.Pause(r.Context(), name, r.PostFormValue("paused") == "true", seen, who(r, "console")); err != nil {
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	if _, err := o.Control.Pause(ctx, name, r.PostFormValue("paused") == "true", seen, who(r, "console")); err != nil {
 		f := failureOf(err)
 		o.showConnector(w, r, f.status, nil, &notice{Bad: true, Text: f.detail})
 		return
@@ -228,7 +263,9 @@ func (o *Options) removePage(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if err := o.Control.Remove(r.Context(), r.PathValue("name"), seen, who(r, "console")); err != nil {
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	if err := o.Control.Remove(ctx, r.PathValue("name"), seen, who(r, "console")); err != nil {
 		f := failureOf(err)
 		o.showConnector(w, r, f.status, nil, &notice{Bad: true, Text: f.detail})
 		return

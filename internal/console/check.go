@@ -22,6 +22,8 @@ type Check struct {
 	// Cause is the technical side of Message, Advice what to do.
 	Cause  string `json:"cause,omitempty"`
 	Advice string `json:"advice,omitempty"`
+	// RequestID is what OneLogin's support asks for.
+	RequestID string `json:"request_id,omitempty"`
 	// At is when it began.
 	At   time.Time `json:"at"`
 	Took float64   `json:"took_seconds"`

@@ -209,7 +209,9 @@ func (o *Options) submit(w http.ResponseWriter, r *http.Request) {
 		o.showForm(w, r, http.StatusOK, p, wrong)
 		return
 	}
-	c, err := o.Control.Put(r.Context(), draftOf(d), seen, who(r, "console"))
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	c, err := o.Control.Put(ctx, draftOf(d), seen, who(r, "console"))
 	if err == nil {
 		o.held.drop(held)
 		http.Redirect(w, r, "/connectors/"+c.Name, http.StatusSeeOther)

@@ -83,7 +83,7 @@ func failureOfMove(err error) *failure {
 	case errors.Is(err, position.ErrRefused):
 		return &failure{status: http.StatusUnprocessableEntity, detail: sentence(err.Error())}
 	}
-	return &failure{status: http.StatusServiceUnavailable, detail: "Kafka: " + err.Error() + ". Look again before you repeat it."}
+	return failureOfKafka(err)
 }
 
 func (o *Options) plan(ctx context.Context, name, through, back string) (shownMove, *failure) {
@@ -105,6 +105,8 @@ func (o *Options) apply(ctx context.Context, name, handle string, by registry.Wh
 		return &failure{status: http.StatusGone, detail: "There is no such plan any more; make it again."}
 	}
 	o.plans.drop(handle)
+	ctx, cancel := context.WithTimeout(ctx, writeWithin)
+	defer cancel()
 	if err := o.Positions.Apply(ctx, m, by); err != nil {
 		return failureOfMove(err)
 	}

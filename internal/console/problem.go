@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 )
@@ -12,9 +13,21 @@ type Problem struct {
 	Status int    `json:"status"`
 	// Detail says what is wrong and what to do.
 	Detail string `json:"detail"`
+	// Outcome is what is known of a change that Kafka did not confirm; else empty.
+	Outcome Outcome `json:"outcome,omitempty"`
 	// Errors says what is wrong with single fields of what was sent.
 	Errors []FieldProblem `json:"errors,omitempty"`
 }
+
+// Outcome is what became of a change.
+type Outcome string
+
+// The outcomes of a change that was not confirmed.
+const (
+	OutcomeNone    Outcome = "none"    // nothing was changed
+	OutcomePart    Outcome = "part"    // it was made, but for what the problem says
+	OutcomeUnknown Outcome = "unknown" // it was made or not
+)
 
 // FieldProblem is what is wrong with one field.
 type FieldProblem struct {
@@ -24,11 +37,13 @@ type FieldProblem struct {
 
 // refuse answers with a problem of the status.
 func refuse(w http.ResponseWriter, status int, detail string, fields ...FieldProblem) {
-	title := http.StatusText(status)
-	if title == "" {
-		title = "Error"
-	}
-	send(w, status, "application/problem+json", Problem{Type: "about:blank", Title: title, Status: status, Detail: detail, Errors: fields})
+	tell(w, Problem{Status: status, Detail: detail, Errors: fields})
+}
+
+// tell answers with a problem.
+func tell(w http.ResponseWriter, p Problem) {
+	p.Type, p.Title = "about:blank", cmp.Or(http.StatusText(p.Status), "Error")
+	send(w, p.Status, "application/problem+json", p)
 }
 
 // answer answers with v as JSON.

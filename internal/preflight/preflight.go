@@ -92,7 +92,7 @@ func FailureOf(ctx context.Context, err error) *Failure {
 		return f
 	}
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return &Failure{Stage: stageValidation, Message: msgTimeout, Advice: "OneLogin did not answer within a minute; try again later."}
+		return &Failure{Stage: stageValidation, Message: msgTimeout, Advice: "OneLogin did not answer in time; try again later."}
 	}
 	return &Failure{Stage: stageValidation, Message: msgUnknown, Advice: "The check ended early: " + err.Error() + "."}
 }

@@ -36,7 +36,7 @@ func TestConnector(t *testing.T) {
 	}{
 		"well":     {func(context.Context) error { return nil }, ""},
 		"refused":  {func(context.Context) error { return fmt.Errorf("asking: %w", api) }, `Authentication Stage: Credentials error - Check it. (cause) (request id "r1")`},
-		"stalls":   {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Validation Stage: Request Timeout - OneLogin did not answer within a minute; try again later."},
+		"stalls":   {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Validation Stage: Request Timeout - OneLogin did not answer in time; try again later."},
 		"anything": {func(context.Context) error { return errors.New("odd") }, "Validation Stage: Unknown Error - The check ended early: odd."},
 	}
 	for name, tc := range cases {

@@ -243,8 +243,12 @@ func existing(known map[string][]byte, name string, generation int64) (*schemas.
 	return seen(known, name, generation)
 }
 
+// ErrNotRetired is returned (wrapped) for a connector that was removed, but not
+// retired.
+var ErrNotRetired = errors.New("is off the control log, and its status is not yet; remove it again by command")
+
 // Remove takes a connector off the log and retires it, see Retire. The error is a
-// *ConflictError, or wraps ErrNotFound.
+// *ConflictError, or wraps ErrNotFound or ErrNotRetired.
 func (r *Registry) Remove(ctx context.Context, name string, generation int64, who Who) error {
 	err := r.writer.Change(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
 		before, err := existing(known, name, generation)
@@ -257,7 +261,7 @@ func (r *Registry) Remove(ctx context.Context, name string, generation int64, wh
 		return err
 	}
 	if _, err := r.Retire(ctx, name, who); err != nil {
-		return fmt.Errorf("connector %s is off the control log, and its status is not yet: %w; remove it again", name, err)
+		return fmt.Errorf("connector %s %w: %w", name, ErrNotRetired, err)
 	}
 	return nil
 }

@@ -168,7 +168,7 @@
       } else if (body.ok) {
         say(true, [body.message + " (" + body.took_seconds.toFixed(1) + " s)"]);
       } else {
-        say(false, ["⚠ " + body.stage + " Stage: " + body.message, body.advice, body.cause]);
+        say(false, ["⚠ " + body.stage + " Stage: " + body.message, body.advice, body.cause, body.request_id && "request id " + body.request_id]);
       }
     } catch {
       say(false, ["This instance does not answer. Try again, or ask another one."]);
