@@ -313,6 +313,10 @@ func remove(ctx context.Context, out io.Writer, cfg *config.Config, r *registry.
 		return ofFile(err, cfg, name, "remove it there first")
 	case err != nil && !gone:
 		return err
+	case gone && !how.forget:
+		if left, lerr := r.Left(ctx, name); lerr != nil || !left {
+			return cmp.Or(lerr, err) // there never was one
+		}
 	}
 	if how.forget && configured(cfg, name) {
 		return fmt.Errorf("connector %s is in a file too, which goes on from its position; remove it there before its position is forgotten", name)

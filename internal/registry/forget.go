@@ -62,6 +62,16 @@ func (r *Registry) Retire(ctx context.Context, name string, who Who) (found bool
 	return found, nil
 }
 
+// Left tells whether a connector has anything on the offsets topic.
+func (r *Registry) Left(ctx context.Context, name string) (bool, error) {
+	hand := producer.Hand{Cluster: r.opts.Cluster, Topics: r.opts.Topics, Group: r.opts.Group}
+	known, _, err := hand.Positions(ctx, name)
+	if err != nil {
+		return false, fmt.Errorf("looking for the position of connector %s: %w", name, err)
+	}
+	return len(known[name]) > 0, nil
+}
+
 // ending returns what ends the jobs of a connector on the control log.
 type ending func(known map[string][]byte, name string, who Who, now time.Time) []schemas.Record
 
