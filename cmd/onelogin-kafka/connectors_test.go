@@ -13,7 +13,7 @@ func TestConnectorsByCommand(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t, tenants(2, 100, 0))
 	filed, tenant := p.sim.Tenants()[0], p.sim.Tenants()[1]
-	key := filepath.Join(t.TempDir(), "key")
+	key := filepath.Join(t.TempDir(), "keys", "2026-11") // a folder that is not there yet
 	all := ""
 	do := func(code int, says string, args ...string) string {
 		t.Helper()

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer/embedded"
 	"onelogin-kafka/source/onelogin/simulator"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(kafkatest.Main(m))
 }
 
 // output is a writer that a test can read while a command writes.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -57,8 +58,11 @@ func newKeygen() *cobra.Command {
 	return cmd
 }
 
-// writeNew writes a file that is not there yet, for its owner alone.
+// writeNew writes a file that is not there yet, and its folder, for its owner alone.
 func writeNew(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("making the folder of the key: %w", err)
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s is there already, and a key is never replaced: name another file", clean(path))

@@ -75,7 +75,7 @@ func appendStatus(b *strings.Builder, s *fleet.Status, now time.Time, advise boo
 		name = ""
 	}
 	lag := "-"
-	if s.LagSeconds >= 0 {
+	if s.LagSeconds >= 0 && !s.LastPollAt.IsZero() {
 		lag = fleet.Ago(time.Duration(s.LagSeconds * float64(time.Second)))
 	}
 	budget := "-"
