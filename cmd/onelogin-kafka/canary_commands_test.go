@@ -21,7 +21,7 @@ func TestEveryCommandIsDriven(t *testing.T) {
 		"connectors list": true, "connectors show": true, "connectors add": true, "connectors edit": true, "connectors pause": true,
 		"connectors resume": true, "connectors remove": true, "connectors import": true, "connectors export": true,
 		"secrets keygen": true, "secrets seal": true, "secrets check": true, "secrets rotate": true, "audit": true,
-		"simulate": true, "demo": true, "version": true, "man": true,
+		"simulate": true, "demo": true, "schemas": true, "version": true, "man": true,
 	}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {

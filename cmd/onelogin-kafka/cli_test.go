@@ -30,7 +30,7 @@ standard error. What changes something prints what it would do; ` + "`--yes`" + 
 | --- | --- |
 | 0 | well, or done, or ended by Ctrl-C where that is how it ends |
 | 1 | failed: the text says what, and what to do. ` + "`status`: any FAILING or INACTIVE. `check`" + `: one check failed |
-| 2 | wrong usage or configuration, or a cluster or topic that is unfit; never anything else. Nothing was done |
+| 2 | wrong usage or configuration, or a cluster or topic that is unfit (which ` + "`check`" + ` counts as a failed check); never anything else. Nothing was done |
 | 3 to 125 | ` + "`check`" + ` only: the number of failed checks, but that two exit with 3; 125 stands for all that are more |
 `
 
