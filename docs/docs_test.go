@@ -237,3 +237,29 @@ func TestVariablesTable(t *testing.T) {
 		t.Errorf("variables of the code (-) and in the table of %s (+):\n%s", page, d)
 	}
 }
+
+var (
+	reasonInCode = regexp.MustCompile(`(?m)^\treason\w+ +=? ?"(.*)"$`)
+	reasonOnPage = regexp.MustCompile("(?s)\nThe reasons: (.*?)\\. An element")
+	quoted       = regexp.MustCompile("`([^`]*)`")
+)
+
+// TestDeadLetterReasons: the page has the reasons of the code, and no others.
+func TestDeadLetterReasons(t *testing.T) {
+	var code, page []string
+	for _, m := range reasonInCode.FindAllStringSubmatch(read(t, "../source/onelogin/event.go"), -1) {
+		code = append(code, m[1])
+	}
+	sentence := reasonOnPage.FindStringSubmatch(read(t, "formats.md"))
+	if len(code) == 0 || sentence == nil {
+		t.Fatalf("%d reasons in the code; the page has %q", len(code), sentence)
+	}
+	for _, m := range quoted.FindAllStringSubmatch(sentence[1], -1) {
+		page = append(page, m[1])
+	}
+	slices.Sort(code)
+	slices.Sort(page)
+	if d := cmp.Diff(code, page); d != "" {
+		t.Errorf("reasons of the code (-) and of the page (+):\n%s", d)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -163,5 +165,30 @@ func TestTail(t *testing.T) {
 	got, err := found.judge(p.sim)
 	if want := (verdict{events: 400}); err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+// TestCountingCommand runs what docs/formats.md has its readers count with: it
+// finds what one tenant has twice, and not what two tenants have once each, as
+// after a rename.
+func TestCountingCommand(t *testing.T) {
+	t.Parallel()
+	line := regexp.MustCompile("(?m)^timeout .* onelogin-kafka tail --from earliest --json \\| (.*uniq -d)$").FindStringSubmatch(readFile(t, "../../docs/formats.md"))
+	if line == nil {
+		t.Fatal("the page has no such command")
+	}
+	var topic []byte
+	for i, tenant := range []string{"old", "new", "new", "new"} {
+		e := schemas.Encoder{Tenant: tenant, Domain: "acme.onelogin.com", Types: schemas.NewTypes()}
+		at, created := time.Now().UTC(), "2026-11-23T12:00:00.005Z"
+		id := []int64{7, 7, 8, 8}[i]
+		r := e.Event(&schemas.Event{Raw: fmt.Appendf(nil, `{"id":%d,"tenant":"other%d"}`, id, i), ID: id, TypeID: 5, CreatedAt: at, CreatedAtText: []byte(created)}, i == 3)
+		topic = append(appendObject(topic, 0, int64(i), &r), '\n')
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", line[1])
+	cmd.Stdin = bytes.NewReader(topic)
+	out, err := cmd.Output()
+	if err != nil || bytes.Count(out, []byte("\n")) != 1 || !bytes.HasPrefix(out, []byte(`"ce_id":"8"`)) {
+		t.Errorf("got %v and\n%s\nof\n%s", err, out, topic)
 	}
 }
