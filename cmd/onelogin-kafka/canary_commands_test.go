@@ -14,7 +14,7 @@ import (
 func TestEveryCommandIsDriven(t *testing.T) {
 	t.Parallel()
 	driven := map[string]bool{
-		"run": true, "check": true, "tail": true, "verify": true, "config check": true, "offsets take-over": true, "offsets copy": true,
+		"run": true, "check": true, "tail": true, "verify": true, "backfill": true, "jobs list": true, "jobs show": true, "jobs cancel": true, "config check": true, "offsets take-over": true, "offsets copy": true,
 		"status": true, "health": true,
 		"offsets list": true, "offsets show": true, "offsets export": true, "offsets set": true, "offsets reset": true, "offsets import": true,
 		"deadletter list": true, "deadletter show": true, "deadletter replay": true, "deadletter discard": true,

@@ -49,6 +49,10 @@ var everyCommand = map[string]usual{
 	"check":        {kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.connectors"}},
 	"status":       {kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.status"}},
 	"verify":       {args: []string{"acme"}, kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.offsets"}},
+	"backfill":     {args: []string{"acme", "--from", "48h", "--yes"}, kafka: asks, unknown: []string{"nobody", "--from", "48h"}, newer: []string{"onelogin.offsets"}},
+	"jobs list":    {kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.connectors"}},
+	"jobs show":    {args: []string{"1"}, kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.connectors"}},
+	"jobs cancel":  {args: []string{"1"}, kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.connectors"}},
 	"audit":        {kafka: asks, newer: []string{"onelogin.audit"}},
 	"config check": {kafka: noKafka},
 	"health":       {kafka: noKafka},
@@ -262,6 +266,7 @@ func TestEveryCommandMeetsANewerVersion(t *testing.T) {
 	w := newEveryWorld(t)
 	produceTo(t, w.addrs, "onelogin.status", -1, "acme", `{"version":9}`)
 	produceTo(t, w.addrs, "onelogin.connectors", -1, "logged", `{"version":9,"name":"logged"}`)
+	produceTo(t, w.addrs, "onelogin.connectors", -1, "acme/jobs/1", `{"version":9,"id":"1"}`)
 	produceTo(t, w.addrs, "onelogin.audit", -1, "acme", `{"version":9}`)
 	shard := position.Shard("acme", 3)
 	produceTo(t, w.addrs, "onelogin.offsets", shard, "acme", `{"version":9}`)
@@ -276,7 +281,7 @@ func TestEveryCommandMeetsANewerVersion(t *testing.T) {
 		if !strings.Contains(out+errs, "found 9") {
 			t.Errorf("%s: does not say what it met: exit %d\n%s%s", name, code, out, errs)
 		}
-		if listing := name == "audit" || name == "connectors list"; (code == exitOK) != listing {
+		if listing := name == "audit" || name == "connectors list" || name == "jobs list"; (code == exitOK) != listing {
 			t.Errorf("%s: got exit %d\n%s%s", name, code, out, errs)
 		}
 	}

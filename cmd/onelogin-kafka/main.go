@@ -84,7 +84,7 @@ func newRoot() *cobra.Command {
 		RunE:          help,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(newDemo(), newRun(), newCheck(), newStatus(), newHealth(), newConnectors(), newSecrets(), newAudit(), newOffsets(), newDeadLetter(), newTail(), newVerify(), newSimulate(), newConfig(), newSchemas(), newVersion(), newMan())
+	root.AddCommand(newDemo(), newRun(), newCheck(), newStatus(), newHealth(), newConnectors(), newSecrets(), newAudit(), newOffsets(), newDeadLetter(), newTail(), newVerify(), newBackfill(), newJobs(), newSimulate(), newConfig(), newSchemas(), newVersion(), newMan())
 	completions(root)
 	return root
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -14,6 +13,7 @@ import (
 
 	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/config"
+	"onelogin-kafka/internal/jobs"
 	"onelogin-kafka/internal/reconcile"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer/wire"
@@ -34,11 +34,15 @@ func newVerify() *cobra.Command {
 			"OneLogin and Kafka. It ends where the re-read window of the live poll begins: what is newer may still come.\n" +
 			"What the topic has deleted (retention) is not missing: the range is cut there, and the report says so.\n" +
 			"Its API calls come out of the tenth of the connector's share that is left to such work.\n\n" +
-			"Exits with 0 if the topic is whole, and with 1 if anything is missing, altered or there twice, or if it failed.\n" +
-			"With --json one object, with at most 100 findings.",
+			"With --repair it is a job instead: whoever polls the connector compares, and publishes what is missing with\n" +
+			"`late: true`, so that nothing is there twice. Ctrl-C leaves the job running; see onelogin-kafka jobs.\n\n" +
+			"Exits with 0 if the topic is whole, or was made so, and with 1 if anything is missing, altered or there twice, if\n" +
+			"it failed or was cancelled, and after Ctrl-C. With --json one object, with at most 100 findings; with --repair\n" +
+			"the job, with at most 20.",
 		Example: "  onelogin-kafka verify acme\n" +
 			"  onelogin-kafka verify acme --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z\n" +
-			"  onelogin-kafka verify acme --from 72h --json | jq .missing",
+			"  onelogin-kafka verify acme --from 72h --json | jq .missing\n" +
+			"  onelogin-kafka verify acme --from 72h --repair --reason \"ticket 4711\"",
 		Args: args(cobra.ExactArgs(1)),
 	}
 	load := configFlag(cmd)
@@ -46,8 +50,13 @@ func newVerify() *cobra.Command {
 		asJSON = cmd.Flags().Bool("json", false, "print one JSON object")
 		from   = cmd.Flags().String("from", "24h", "where to begin: a `duration` ago or a time (RFC 3339)")
 		to     = cmd.Flags().String("to", "", "where to end, likewise (default: where the re-read window begins)")
+		repair = cmd.Flags().Bool("repair", false, "publish what is missing: a job of whoever polls the connector")
+		a      = newAsking(cmd, asJSON)
 	)
 	cmd.RunE = func(cmd *cobra.Command, list []string) error {
+		if !*repair && !*a.cancel && (*a.detach || cmd.Flags().Changed("reason")) {
+			return usage(errors.New("verify: --detach and --reason belong to --repair: without it nothing is asked of the fleet"))
+		}
 		wish, err := parseRange(list[0], *from, *to, time.Now())
 		if err != nil {
 			return usage(err)
@@ -55,6 +64,17 @@ func newVerify() *cobra.Command {
 		cfg, err := load()
 		if err != nil {
 			return err
+		}
+		if *repair || *a.cancel {
+			return withBoard(cmd.Context(), cfg, func(b *board) error {
+				if err := b.must(wish.Connector); err != nil {
+					return err
+				}
+				if *a.cancel {
+					return b.cancelOpen(cmd, wish.Connector, a.by(), *asJSON, schemas.JobVerify, schemas.JobRepair)
+				}
+				return a.run(b, jobs.Wish{Kind: schemas.JobRepair, Connector: wish.Connector, From: wish.From, To: wish.To})
+			})
 		}
 		var report *schemas.Report
 		err = withCluster(cmd.Context(), cfg, func(cluster *wire.Cluster) error {
@@ -127,7 +147,7 @@ func verify(ctx context.Context, cfg *config.Config, cluster *wire.Cluster, w re
 	if err != nil {
 		return nil, err
 	}
-	bar := newProgress(notes, w)
+	bar := newProgress(notes)
 	defer bar.end()
 	c := &reconcile.Comparison{
 		Wish:   w,
@@ -141,96 +161,6 @@ func verify(ctx context.Context, cfg *config.Config, cluster *wire.Cluster, w re
 		Troubled: bar.trouble,
 	}
 	return c.Run(ctx)
-}
-
-// progress tells how far a comparison is: on one line that is drawn anew on a
-// terminal, else with a plain line now and then.
-type progress struct {
-	out      io.Writer
-	terminal bool
-	wish     reconcile.Wish
-	began    time.Time
-
-	mu    sync.Mutex
-	said  time.Time
-	drawn bool
-	read  int
-	at    schemas.Report
-}
-
-const (
-	plainEvery = 10 * time.Second
-	drawnEvery = 200 * time.Millisecond
-)
-
-func newProgress(out io.Writer, w reconcile.Wish) *progress {
-	now := time.Now()
-	return &progress{out: out, terminal: isTerminal(out), wish: w, began: now, said: now, at: schemas.Report{Through: w.From}}
-}
-
-func (p *progress) records(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.read += n
-	p.tell()
-}
-
-func (p *progress) report(r schemas.Report) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.at = r
-	p.tell()
-}
-
-func (p *progress) trouble(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.clear()
-	fmt.Fprintf(p.out, "onelogin-kafka: %v; trying again\n", err)
-}
-
-// tell says it where it is time to.
-func (p *progress) tell() {
-	every := plainEvery
-	if p.terminal {
-		every = drawnEvery
-	}
-	now := time.Now()
-	if now.Sub(p.said) < every {
-		return
-	}
-	p.said = now
-	text := p.text(now)
-	if p.terminal {
-		fmt.Fprintf(p.out, "\r\x1b[K%s", text)
-		p.drawn = true
-		return
-	}
-	fmt.Fprintln(p.out, text)
-}
-
-func (p *progress) text(now time.Time) string {
-	if p.at.Events == 0 && !p.at.Through.After(p.wish.From) {
-		return fmt.Sprintf("reading the topic: %d records", p.read)
-	}
-	took, done := now.Sub(p.began), p.at.Through.Sub(p.wish.From)
-	left := time.Duration(float64(took) * float64(p.wish.To.Sub(p.at.Through)) / float64(max(done, 1)))
-	return fmt.Sprintf("%3.0f %%  %s  %d events, %d missing, %d altered, %d twice  %.0f/s, %v left",
-		100*float64(done)/float64(p.wish.To.Sub(p.wish.From)), p.at.Through.Format(time.RFC3339), p.at.Events, p.at.Missing, p.at.Altered, p.at.Duplicate,
-		float64(p.at.Events)/took.Seconds(), left.Round(time.Second))
-}
-
-func (p *progress) clear() {
-	if p.drawn {
-		fmt.Fprint(p.out, "\r\x1b[K")
-		p.drawn = false
-	}
-}
-
-func (p *progress) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.clear()
 }
 
 // reportJSON is a report as it is printed with --json.
@@ -259,8 +189,12 @@ func printReport(out io.Writer, asJSON bool, connector string, r *schemas.Report
 		printJSON(out, o)
 		return
 	}
-	fmt.Fprintf(out, "%s from %s to %s: %d events, %d missing, %d altered, %d twice\n",
-		connector, r.From.Format(time.RFC3339), r.Through.Format(time.RFC3339), r.Events, r.Missing, r.Altered, r.Duplicate)
+	published := ""
+	if r.Repaired > 0 {
+		published = fmt.Sprintf(" and %d of them published", r.Repaired)
+	}
+	fmt.Fprintf(out, "%s from %s to %s: %d events, %d missing%s, %d altered, %d twice\n",
+		clean(connector), r.From.Format(time.RFC3339), r.Through.Format(time.RFC3339), r.Events, r.Missing, published, r.Altered, r.Duplicate)
 	if !r.Kept.IsZero() {
 		fmt.Fprintf(out, "the topic keeps nothing from before %s: what is older was not compared\n", r.Kept.Format(time.RFC3339))
 	}
