@@ -28,7 +28,7 @@ type Metrics struct {
 	lateness    *prometheus.HistogramVec
 
 	vanished                                      *prometheus.CounterVec
-	through, completeThrough, windowIDs, pageSize *prometheus.GaugeVec
+	through, completeThrough, verifiedThrough, windowIDs, pageSize *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics with r. It panics if they already are.
@@ -56,6 +56,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		vanished:        counter("onelogin_vanished_events_total", "Published events that the API does not show any more and that are not waited for any longer."),
 		through:         gauge("onelogin_through_timestamp_seconds", "created_at up to which everything that the API shows is committed."),
 		completeThrough: gauge("onelogin_complete_through_timestamp_seconds", "created_at up to which everything was read again a sweep window later, and is committed."),
+		verifiedThrough: gauge("onelogin_verified_through_timestamp_seconds", "created_at up to which everything was compared with the topic, and what was missing is there."),
 		windowIDs:       gauge("onelogin_window_ids", "Ids of published events that are held to know them again."),
 		pageSize:        gauge("onelogin_page_size", "Elements that a page of the API holds at most."),
 		lateness: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -76,7 +77,7 @@ func (m *Metrics) Delete(connector string) {
 	for _, v := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
 	}{m.Requests, m.events, m.duplicates, m.deadLetters, m.late, m.beyond, m.throttled, m.lastEvent, m.lastPoll, m.lateness,
-		m.vanished, m.through, m.completeThrough, m.windowIDs, m.pageSize} {
+		m.vanished, m.through, m.completeThrough, m.verifiedThrough, m.windowIDs, m.pageSize} {
 		v.DeletePartialMatch(prometheus.Labels{"connector": connector})
 	}
 }
@@ -90,6 +91,8 @@ type meters struct {
 	// lateness makes the connector's histogram: most have no late event, and
 	// seventeen series are many for ten thousand connectors.
 	lateness func() prometheus.Observer
+	// verifiedThrough makes that gauge: before the first comparison there is none.
+	verifiedThrough func() prometheus.Gauge
 }
 
 func (m *Metrics) of(connector string) *meters {
@@ -110,6 +113,7 @@ func (m *Metrics) of(connector string) *meters {
 		completeThrough: m.completeThrough.WithLabelValues(connector),
 		windowIDs:       m.windowIDs.WithLabelValues(connector),
 		pageSize:        m.pageSize.WithLabelValues(connector),
+		verifiedThrough: func() prometheus.Gauge { return m.verifiedThrough.WithLabelValues(connector) },
 		lateness:        func() prometheus.Observer { return m.lateness.WithLabelValues(connector) },
 	}
 }

@@ -161,6 +161,9 @@ func (p *Poller) setOffset(o schemas.Offset, fresh bool) {
 		}
 		p.meters.through.Set(seconds(o.Through))
 		p.meters.completeThrough.Set(seconds(complete))
+		if !o.VerifiedThrough.IsZero() {
+			p.meters.verifiedThrough().Set(seconds(o.VerifiedThrough))
+		}
 	}
 	p.mu.Unlock()
 }

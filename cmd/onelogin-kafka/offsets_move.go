@@ -167,6 +167,7 @@ func (m *moving) print(c *costed) {
 	change("through", a.Through, b.Through)
 	change("window_start", a.WindowStart, b.WindowStart)
 	change("complete_through", a.CompleteThrough, b.CompleteThrough)
+	change("verified_through", a.VerifiedThrough, b.VerifiedThrough)
 	fmt.Fprintf(out, "  %-16s  %d → %d\n", "known ids", c.Before.Known(), c.After.Known())
 	if !c.Again.Empty() {
 		fmt.Fprintf(out, "  asked again: what was created %s; %d such events are in the topic; about %d calls of the API\n", between(c.Again), c.again, c.calls)
@@ -175,7 +176,7 @@ func (m *moving) print(c *costed) {
 		fmt.Fprintf(out, "  MAY REPEAT: up to %d events created %s: their ids are forgotten, so they are published once more\n", c.repeat, between(c.Repeat))
 	}
 	if !c.Skip.Empty() {
-		fmt.Fprintf(out, "  SKIPPED: what was created %s and is not in the topic is not asked for any more\n", between(c.Skip))
+		fmt.Fprintf(out, "  SKIPPED: what was created %s and is not in the topic is not polled any more; the daily comparison (verify.every) publishes it late\n", between(c.Skip))
 	}
 }
 

@@ -104,6 +104,7 @@ func (s *State) Move(target Target, now time.Time) (Plan, error) {
 	if s.Fresh {
 		p.After = *target.Import
 		p.After.Offset.UpdatedAt = now
+		p.After.Offset.VerifiedThrough = earlier(p.After.Offset.VerifiedThrough, p.After.Offset.WindowStart)
 		p.Again = Range{p.After.Offset.WindowStart, later(p.After.Offset.WindowStart, now)}
 		p.Repeat = p.Again
 		return p, nil
@@ -134,7 +135,8 @@ func (s *State) foreign(o *State) error {
 // is published; and all that is known stays known, so that nothing in the window
 // is published again. What lies before the window that was, is forgotten. A
 // position that goes forward takes the window's start along: a sweep would
-// bring back what is to be skipped.
+// bring back what is to be skipped. What was verified stays so, but for what is
+// asked for again: nothing that is skipped counts as verified.
 func (p *Plan) move(to time.Time) {
 	before, doc := &p.Before, p.Target.Import
 	o := before.Offset
@@ -162,6 +164,7 @@ func (p *Plan) move(to time.Time) {
 	if p.Again.Empty() {
 		p.Again = Range{}
 	}
+	o.VerifiedThrough = earlier(o.VerifiedThrough, o.WindowStart)
 	p.After.Offset = o
 	for minute := range p.After.Minutes {
 		if minute.Before(o.WindowStart.Truncate(time.Minute)) {

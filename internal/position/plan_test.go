@@ -217,3 +217,32 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestMoveVerified: a position that goes back claims to be verified no further than
+// where its window begins, one that goes forward no further than it was.
+func TestMoveVerified(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	s := State{Connector: "acme", Minutes: map[time.Time][]int64{}, Offset: schemas.Offset{
+		Domain: "acme.onelogin.com", AccountID: 1, Through: at, WindowStart: at.Add(-time.Hour), CompleteThrough: at.Add(-time.Hour), VerifiedThrough: at.Add(-2 * time.Hour),
+	}}
+	edited := State{Connector: "acme", Offset: s.Offset, Minutes: map[time.Time][]int64{}}
+	edited.Offset.Through, edited.Offset.WindowStart, edited.Offset.VerifiedThrough = at.Add(-3*time.Hour), at.Add(-3*time.Hour), at
+	for name, c := range map[string]struct {
+		from   State
+		target Target
+		want   time.Time
+	}{
+		"back within the window":  {s, Target{Back: 30 * time.Minute}, at.Add(-2 * time.Hour)},
+		"back behind what was":    {s, Target{Back: 5 * time.Hour}, at.Add(-5 * time.Hour)},
+		"forward":                 {s, Target{Through: at.Add(time.Hour)}, at.Add(-2 * time.Hour)},
+		"import of what was":      {s, Target{Import: &edited}, at.Add(-3 * time.Hour)},
+		"import where nothing is": {State{Connector: "acme", Fresh: true}, Target{Import: &edited}, at.Add(-3 * time.Hour)},
+		"never verified":          {State{Connector: "acme", Offset: schemas.Offset{Domain: "acme.onelogin.com", Through: at, WindowStart: at}}, Target{Back: time.Hour}, time.Time{}},
+	} {
+		p, err := c.from.Move(c.target, at.Add(2*time.Hour))
+		if got := p.After.Offset.VerifiedThrough; err != nil || !got.Equal(c.want) || got.After(p.After.Offset.WindowStart) {
+			t.Errorf("%s: verified through %v, want %v, %v", name, got, c.want, err)
+		}
+	}
+}
