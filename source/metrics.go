@@ -27,7 +27,7 @@ type Metrics struct {
 	lastPoll    *prometheus.GaugeVec
 	lateness    *prometheus.HistogramVec
 
-	vanished                                      *prometheus.CounterVec
+	vanished                                                       *prometheus.CounterVec
 	through, completeThrough, verifiedThrough, windowIDs, pageSize *prometheus.GaugeVec
 }
 
