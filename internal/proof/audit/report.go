@@ -50,9 +50,10 @@ type ConnectorReport struct {
 	Duplicate int64
 	Altered   int64
 	Unknown   int64
-	Positions int64 // transactions with a position that were judged
-	InFlight  int64 // event records and positions beyond the cut, not judged yet
-	Compacted bool  // positions are missing from the log; see the package comment
+	Positions int64     // transactions with a position that were judged
+	InFlight  int64     // event records and positions beyond the cut, not judged yet
+	Through   time.Time // of the last position that was judged; zero before the first
+	Compacted bool      // positions are missing from the log; see the package comment
 }
 
 // Latency describes the time from visible at the source to readable, over the
@@ -232,6 +233,9 @@ func (j *judgement) run(known bool) ConnectorReport {
 	j.out = ConnectorReport{
 		Name: c.name, Published: int64(len(c.events)), Duplicate: int64(len(c.events) - len(c.byID)),
 		Positions: int64(c.judged), InFlight: int64(len(c.steps)), Compacted: c.compacted,
+	}
+	if c.last != nil {
+		j.out.Through = time.UnixMicro(c.last.through).UTC()
 	}
 	for _, q := range c.queues {
 		for _, p := range q {

@@ -129,8 +129,19 @@ func TestKill(t *testing.T) {
 			in := w.Start("one")
 			w.Await("the first events", 30*time.Second, func() bool { return w.judgement(t).Published() > 0 })
 			began := time.Now()
-			throttled := 0
+			throttled, stood := 0, w.positions(t)
 			for k := range kills {
+				// What is published while a position stands still is published once, and yet the tenant falls behind.
+				if k%20 == 19 {
+					now := w.positions(t)
+					for name, through := range now {
+						if !through.After(stood[name]) {
+							w.dump()
+							t.Fatalf("the position of %s stood at %v for 20 kills", name, through)
+						}
+					}
+					stood = now
+				}
 				// Half of the kills happen under quotas, in blocks: brokers remember seconds of use.
 				if k%10 == 0 {
 					w.must(w.quotas(k%20 == 10 || kills <= 10, "one"))
@@ -169,6 +180,15 @@ func TestKill(t *testing.T) {
 			}
 		})
 	}
+}
+
+// positions are how far each tenant has been read, by the last position that was judged.
+func (w *World) positions(t *testing.T) map[string]time.Time {
+	through := map[string]time.Time{}
+	for _, c := range w.judgement(t).Connectors {
+		through[c.Name] = c.Through
+	}
+	return through
 }
 
 func (w *World) hits() int64 {
