@@ -11,7 +11,11 @@ import (
 )
 
 // tight is what an instance may have of each broker while quotas are on: less than it takes to catch up, more than events come.
-var tight = kafkatest.Quota{"producer_byte_rate": 16 << 10, "consumer_byte_rate": 64 << 10}
+var tight = kafkatest.Quota{"producer_byte_rate": 32 << 10, "consumer_byte_rate": 64 << 10}
+
+// held is how much longer a tenant may take under them: a broker hears nothing of a client, by whatever connection, until its rate
+// over 11 s is the quota again. After a transaction of a megabyte that is half a minute.
+const held = 45 * time.Second
 
 // quotas sets the bounds of the instances, or lifts them.
 func (w *World) quotas(on bool, instances ...string) error {

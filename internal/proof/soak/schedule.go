@@ -21,6 +21,7 @@ type Schedule struct {
 	Hits  map[string]int
 	// Resume is how much of the machine's time a tenant may take to get on once all is healed.
 	Resume time.Duration
+	held   time.Duration // and how much longer under quotas
 }
 
 // NewSchedule returns a schedule over an environment whose instances, named in names,
@@ -62,6 +63,9 @@ func (s *Schedule) Step() error {
 	a := actions[s.r.IntN(len(actions))]
 	quotas := s.r.IntN(2) == 0
 	s.w.tb.Logf("%s  %s, quotas: %t", time.Now().Format("15:04:05.000"), a.name, quotas)
+	if s.held = 0; quotas {
+		s.held = held
+	}
 	if err := s.w.quotas(quotas, s.names...); err != nil {
 		return err
 	}
@@ -225,7 +229,7 @@ func (s *Schedule) clusterKill() error {
 		return err
 	}
 	began := wait.Begin()
-	if err := s.w.AwaitProgress(cold); err != nil {
+	if err := s.w.AwaitProgress(cold + s.held); err != nil {
 		return err
 	}
 	s.w.tb.Logf("every tenant got on %s after all brokers were ready again", began)
@@ -278,4 +282,4 @@ func (s *Schedule) reconfigure() error {
 }
 
 // AwaitProgress waits until every tenant has published something new.
-func (s *Schedule) AwaitProgress() error { return s.w.AwaitProgress(s.Resume) }
+func (s *Schedule) AwaitProgress() error { return s.w.AwaitProgress(s.Resume + s.held) }

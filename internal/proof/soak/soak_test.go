@@ -129,7 +129,7 @@ func TestKill(t *testing.T) {
 			in := w.Start("one")
 			w.Await("the first events", 30*time.Second, func() bool { return w.judgement(t).Published() > 0 })
 			began := time.Now()
-			throttled, stood := 0, w.positions(t)
+			throttled, stood, bound := 0, w.positions(t), time.Duration(0)
 			for k := range kills {
 				// What is published while a position stands still is published once, and yet the tenant falls behind.
 				if k%20 == 19 {
@@ -144,7 +144,11 @@ func TestKill(t *testing.T) {
 				}
 				// Half of the kills happen under quotas, in blocks: brokers remember seconds of use.
 				if k%10 == 0 {
-					w.must(w.quotas(k%20 == 10 || kills <= 10, "one"))
+					quotas := k%20 == 10 || kills <= 10
+					if bound = 15 * time.Second; quotas {
+						bound += held
+					}
+					w.must(w.quotas(quotas, "one"))
 				}
 				time.Sleep(time.Duration(200+r.IntN(2500)) * time.Millisecond)
 				if err := in.Kill(); err != nil {
@@ -153,7 +157,7 @@ func TestKill(t *testing.T) {
 				}
 				time.Sleep(time.Duration(r.IntN(400)) * time.Millisecond)
 				in = w.Start("one")
-				if err := w.awaitNews(15*time.Second, w.ofAny()); err != nil {
+				if err := w.awaitNews(bound, w.ofAny()); err != nil {
 					w.dump()
 					t.Fatalf("going on after a kill: %v", err)
 				}
