@@ -29,6 +29,8 @@ type rig struct {
 	delay  func() time.Duration
 	asked  chan struct{}
 	wanted []registry.Job
+	// pageSize is that of comparisons; 0 = auto.
+	pageSize int
 }
 
 func newRig(t *testing.T) *rig {
@@ -111,7 +113,7 @@ func (g *rig) during(d time.Duration, every time.Duration) {
 	}
 	s := &sink{g, make(chan *schemas.Batch, 2)}
 	work := &Work{
-		Connector: "acme", Instance: "one", Topic: g.top, Reader: &source.Reader{Connector: "acme", Client: g.api, Budget: g.poller.Budget},
+		Connector: "acme", Instance: "one", Topic: g.top, Reader: &source.Reader{Connector: "acme", Client: g.api, Budget: g.poller.Budget, PageSize: g.pageSize},
 		Poller: g.poller, Jobs: g.jobs, Asked: g.asked, Records: records, Log: zerolog.Nop(), Every: every, Behind: every,
 	}
 	var wg sync.WaitGroup
