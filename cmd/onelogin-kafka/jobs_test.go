@@ -62,7 +62,7 @@ func TestBackfillByCommand(t *testing.T) {
 	do(exitOK, "nothing was changed", "backfill", name, "--from", "48h")
 	do(exitOK, "no jobs", "jobs", "list")
 
-	j := readJob(t, do(exitOK, "", "backfill", name, "--from", "48h", "--yes", "--json", "--reason", "ticket 4711"))
+	j := readJob(t, do(exitOK, "", "backfill", name, "--from", "48h", "--to", "1m", "--yes", "--json", "--reason", "ticket 4711"))
 	if r := j.Progress.Report; j.State != "done" || !j.Whole || r.Repaired < 1000 || r.Repaired != r.Missing {
 		t.Errorf("the backfill came to %+v", j)
 	}
