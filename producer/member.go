@@ -90,7 +90,7 @@ func newMember(cluster *wire.Cluster, group, instance, topic string) *member {
 // are those that trying again cannot mend.
 func (m *member) run(ctx context.Context) error {
 	wait := newBackoff(50*time.Millisecond, 2*time.Second)
-	for {
+	for overtaken := 0; ; {
 		err := m.generationOnce(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // told to leave, it has left
@@ -100,15 +100,24 @@ func (m *member) run(ctx context.Context) error {
 		}
 		if err == nil { // a rebalance
 			wait.Reset()
+			overtaken = 0
 			continue
 		}
-		m.coordinator = -1
-		m.trouble(err)
+		// Another has joined before all knew their shards, as when several start at
+		// once: the group has answered, and only a long row of these is trouble.
+		if overtaken++; overtaken > mostOvertaken || !errors.Is(err, kafka.RebalanceInProgress) {
+			m.coordinator = -1
+			m.trouble(err)
+		}
 		if pause(ctx, wait.NextBackOff()) != nil {
 			return nil //nolint:nilerr // told to leave, it has left
 		}
 	}
 }
+
+// mostOvertaken is how often in a row joining may be overtaken by another's
+// without a word.
+const mostOvertaken = 5
 
 // generationOnce joins the group and keeps the membership alive until the
 // generation ends: nil for a rebalance.

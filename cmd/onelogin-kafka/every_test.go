@@ -58,6 +58,7 @@ var everyCommand = map[string]usual{
 	"health":       {kafka: noKafka},
 	"simulate":     {kafka: noKafka},
 	"demo":         {kafka: noKafka},
+	"schemas":      {kafka: noKafka},
 	"version":      {kafka: noKafka},
 	"man":          {kafka: noKafka},
 

@@ -64,14 +64,18 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	if err == nil {
 		return exitOK
 	}
-	var exit *exitError
-	if !errors.As(err, &exit) {
-		exit = &exitError{exitFail, err}
+	if exit, ok := errors.AsType[*exitError](err); !ok || exit.err != nil {
+		fmt.Fprintln(stderr, "onelogin-kafka:", err)
 	}
-	if exit.err != nil {
-		fmt.Fprintln(stderr, "onelogin-kafka:", exit.err)
+	return codeOf(err)
+}
+
+// codeOf is the exit code of an error.
+func codeOf(err error) int {
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		return exit.code
 	}
-	return exit.code
+	return exitFail
 }
 
 func newRoot() *cobra.Command {

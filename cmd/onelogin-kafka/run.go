@@ -52,7 +52,13 @@ func newRun() *cobra.Command {
 		service.Warn(log, nil, cfg)
 		asRead := *cfg // the embedded broker's address goes into cfg, and is no change of the file
 		from := service.Origin{Path: configPath(cmd), Lookup: os.LookupEnv, Strict: *strict}
-		return runService(cmd.Context(), cfg, log, follow(from, &asRead))
+		err = runService(cmd.Context(), cfg, log, follow(from, &asRead))
+		if err != nil && !forPeople(cfg.Log, cmd.ErrOrStderr()) {
+			// Whoever reads the log finds the reason in its form.
+			log.Error().Err(err).Msg("ended")
+			return &exitError{code: codeOf(err)}
+		}
+		return err
 	}
 	return cmd
 }
@@ -92,10 +98,15 @@ func newLog(c config.Log, w io.Writer) zerolog.Logger {
 	if err != nil {
 		level = zerolog.InfoLevel
 	}
-	if c.Format == "console" || c.Format == "auto" && isTerminal(w) {
+	if forPeople(c, w) {
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000", NoColor: !isTerminal(w)}
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
+
+// forPeople tells whether the log is to be read as it is.
+func forPeople(c config.Log, w io.Writer) bool {
+	return c.Format == "console" || c.Format == "auto" && isTerminal(w)
 }
 
 func isTerminal(w io.Writer) bool {
