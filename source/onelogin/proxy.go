@@ -73,13 +73,21 @@ func routeOf(ctx context.Context) *route {
 	return r
 }
 
-// byRoute is a transport's Proxy.
+// byRoute is a transport's Proxy. Connections are shared by those for whom it
+// returns the same URL: a tunnel belongs to the proxy's user who had it opened,
+// whose name goes where no proxy sees it.
 func byRoute(req *http.Request) (*url.URL, error) {
 	r := routeOf(req.Context())
 	if r == nil {
 		return nil, nil
 	}
-	return r.of(req.URL)
+	u, err := r.of(req.URL)
+	if u == nil || err != nil || r.proxy.Username == "" {
+		return u, err
+	}
+	own := *u
+	own.Fragment = r.proxy.Username
+	return &own, nil
 }
 
 // askTunnel is a transport's GetProxyConnectHeader.

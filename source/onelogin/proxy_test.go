@@ -112,6 +112,39 @@ func TestThroughAProxy(t *testing.T) {
 	}
 }
 
+// TestTunnelsAreNotShared: connectors of one transport, one proxy and one host, but
+// of different users of the proxy, do not take each other's tunnels: who may not
+// pass does not pass on another's account.
+func TestTunnelsAreNotShared(t *testing.T) {
+	t.Parallel()
+	api, roots := behind(t)
+	proxy := tunnel.Start(t, &tunnel.Proxy{Username: "user", Password: proxyPassword, To: api.Listener.Addr().String()})
+	transport := NewTransport(Limits{}, roots)
+	t.Cleanup(transport.CloseIdleConnections)
+	page := func(username string) error {
+		c, err := New(
+			Config{Domain: "acme", ClientID: testID, Secret: shows(testSecret), Proxy: Proxy{URL: proxy.URL, Username: username, Password: shows(proxyPassword)}},
+			Options{HTTP: transport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Page(t.Context(), anyQuery)
+		return err
+	}
+	if err := page("user"); err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"other", ""} {
+		refused, ok := errors.AsType[*ProxyError](page(other))
+		if !ok || refused.Status != http.StatusProxyAuthRequired {
+			t.Errorf("user %q: got %v, want a refusal of the proxy's", other, refused)
+		}
+	}
+	if err := page("user"); err != nil || len(proxy.Asked()) != 3 {
+		t.Errorf("the first again: %v, after asking for %q, want no fourth tunnel", err, proxy.Asked())
+	}
+}
+
 // TestNoProxy: what is named in no_proxy, loopback and plain HTTP are not sent
 // to a proxy.
 func TestNoProxy(t *testing.T) {
