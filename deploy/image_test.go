@@ -67,8 +67,8 @@ func TestImage(t *testing.T) {
 	if text, err := exec.CommandContext(t.Context(), binary, "version").CombinedOutput(); err != nil {
 		t.Errorf("version: %v\n%s", err, text)
 	}
-	if info, err := os.Stat(filepath.Join(out, "var", "connectors")); err != nil || !info.IsDir() {
-		t.Errorf("the folder of the connectors' volume was not made: %v", err)
+	if info, err := os.Stat(filepath.Join(out, "var")); err != nil || !info.IsDir() {
+		t.Errorf("the folder of the volume was not made: %v", err)
 	}
 
 	pinned := regexp.MustCompile(`:[0-9]+\.[0-9]+\.[0-9]+(-\w+)?$`)

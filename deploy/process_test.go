@@ -76,12 +76,19 @@ func (b *buffer) last(n int) string {
 func port(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		p := strconv.Itoa(10000 + rand.IntN(8000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+p); err == nil {
-			l.Close()
-			return p
+		if p := 10000 + rand.IntN(8000); listens(p) {
+			return strconv.Itoa(p)
 		}
 	}
 	t.Fatal("no port is free")
 	return ""
+}
+
+// listens tells whether one can listen on a port.
+func listens(port int) bool {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err == nil {
+		l.Close()
+	}
+	return err == nil
 }

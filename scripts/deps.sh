@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the tests need besides Go: a C compiler (for -race), Java 17 or newer and Maven (for a real Kafka), Chromium and axe-core (for
-# the console's pages; npm fetches axe-core into the user's cache), Python and schemathesis (for its API; pip puts it there, too).
+# the console's pages; npm fetches axe-core into the user's cache), Python and schemathesis (for its API; pip puts it there, too), Docker's
+# engine and Compose (for the stack; scripts/engine.sh builds Compose into the cache).
 # Installs what is missing with apt-get when run as root; otherwise says what to install and fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,6 +44,7 @@ missing() {
   command -v chromium >/dev/null || echo chromium fonts-dejavu-core
   [ -e "$fuzzer/installed" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
   [ -s "$axe" ] || command -v npm >/dev/null || echo npm
+  [ -x /usr/sbin/dockerd ] || echo docker.io
 }
 
 if ! command -v go >/dev/null; then
@@ -50,9 +52,13 @@ if ! command -v go >/dev/null; then
   exit 1
 fi
 packages=$(missing | tr '\n' ' ')
-if [ -z "$packages" ]; then
+fetch() { # what no package has
   axe_core
   schemathesis
+  scripts/engine.sh --fetch
+}
+if [ -z "$packages" ]; then
+  fetch
   exit 0
 fi
 install="apt-get update && apt-get install -y --no-install-recommends $packages"
@@ -68,5 +74,4 @@ apt-get update -qq
 apt-get install -qq -y --no-install-recommends $packages >/dev/null
 packages=$(missing | tr '\n' ' ')
 [ -z "$packages" ] || { echo "deps: still missing after the installation: $packages" >&2; exit 1; }
-axe_core
-schemathesis
+fetch

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -31,18 +32,28 @@ func newHealth() *cobra.Command {
 	}
 	load := configFlag(cmd)
 	ready := cmd.Flags().Bool("ready", false, "ask whether it is ready, and not only whether it answers")
+	at := cmd.Flags().String("url", "", "ask at this `URL` instead, as http://127.0.0.1:9000 for a simulator, and read no configuration")
 	timeout := cmd.Flags().Duration("timeout", 5*time.Second, "how long to wait for the answer")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *timeout <= 0 {
 			return usage(errors.New("--timeout is above 0"))
 		}
-		cfg, err := load()
-		if err != nil {
-			return err
+		if *at == "" {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			if *at, err = healthURL(&cfg.HTTP); err != nil {
+				return usage(err)
+			}
+		}
+		path := "/healthz"
+		if *ready {
+			path = "/readyz"
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), *timeout)
 		defer cancel()
-		return askHealth(ctx, &cfg.HTTP, *ready, cmd.OutOrStdout())
+		return askHealth(ctx, strings.TrimRight(*at, "/"), path, cmd.OutOrStdout())
 	}
 	return cmd
 }
@@ -53,21 +64,12 @@ const mostHealth = 4 << 10
 // errWell says what an instance answered that is not well.
 var errWell = errors.New("the instance is not well")
 
-func askHealth(ctx context.Context, c *config.HTTP, ready bool, out io.Writer) error {
-	address, err := healthAddress(c.Listen)
-	if err != nil {
-		return usage(err)
-	}
-	scheme, path := "http", "/healthz"
-	if c.TLS != nil {
-		scheme = "https"
-	}
-	if ready {
-		path = "/readyz"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+path, nil)
-	if err != nil {
-		return usage(fmt.Errorf("http.listen: %w", err))
+// askHealth asks whoever is at base. What does not get so far is said without the
+// URL, in which a password may stand.
+func askHealth(ctx context.Context, base, path string, out io.Writer) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	if err != nil || req.URL.Host == "" || req.URL.User != nil || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return usage(errors.New("--url is no address of an instance; write it as http://127.0.0.1:8080"))
 	}
 	client := &http.Client{
 		Transport: &http.Transport{
@@ -78,12 +80,12 @@ func askHealth(ctx context.Context, c *config.HTTP, ready bool, out io.Writer) e
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("no instance answers at %s (http.listen): %w", address, err)
+		return fmt.Errorf("no instance answers at %s: %w", req.URL.Host, cause(err))
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, mostHealth))
 	if err != nil {
-		return fmt.Errorf("reading the answer of %s: %w", address, err)
+		return fmt.Errorf("reading the answer of %s: %w", req.URL.Host, err)
 	}
 	text := clean(strings.TrimSpace(string(body)))
 	if res.StatusCode != http.StatusOK {
@@ -91,6 +93,26 @@ func askHealth(ctx context.Context, c *config.HTTP, ready bool, out io.Writer) e
 	}
 	fmt.Fprintln(out, text)
 	return nil
+}
+
+// cause is an HTTP client's error without the request, which its caller names.
+func cause(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
+// healthURL is where an instance with this listener is asked on its own host.
+func healthURL(c *config.HTTP) (string, error) {
+	address, err := healthAddress(c.Listen)
+	if err != nil {
+		return "", err
+	}
+	if c.TLS != nil {
+		return "https://" + address, nil
+	}
+	return "http://" + address, nil
 }
 
 // healthAddress is where an instance that listens so is asked on its own host.
