@@ -62,14 +62,29 @@ func (r *Reader) Read(ctx context.Context, from, to time.Time, known []int64, do
 		first: CatchUp, further: CatchUp, began: time.Now(),
 		worth: entry{from: from, to: to}, evidence: expect(known, false),
 	}
+	ahead := r.ahead(ctx, rd)
+	defer func() { ahead.abandon() }()
 	for {
-		page, err := r.page(ctx, rd)
+		<-ahead.done
+		page, err := ahead.page, ahead.err
+		ahead.page = Page{}
 		if err != nil {
 			return rd.summary(), err
 		}
 		far := page.ServerTime.Add(farAhead)
 		rd.see(&page, far, far, to)
 		how, err := rd.next(&page, r.size.room(), time.Now())
+		if how == stepOn && err == nil {
+			rd.query.Cursor = page.Next
+			rd.query.Limit = max(rd.query.Limit, min(2*rd.query.Limit, rd.wide))
+		}
+		// The next page comes while this one is looked at.
+		early := how == stepOn && err == nil && rd.empty == 0
+		sum := rd.summary()
+		if early {
+			ahead.abandon()
+			ahead = r.ahead(ctx, rd)
+		}
 		held := page.held
 		kept, failed := do(&page)
 		if !kept {
@@ -77,21 +92,34 @@ func (r *Reader) Read(ctx context.Context, from, to time.Time, known []int64, do
 		}
 		switch {
 		case failed != nil:
-			return rd.summary(), failed
+			return sum, failed
 		case err != nil:
-			return rd.summary(), err
-		case how == stepOn:
-			rd.query.Cursor = page.Next
-			rd.query.Limit = max(rd.query.Limit, min(2*rd.query.Limit, rd.wide))
+			return sum, err
 		case how == stepEnd && !rd.evidence.holds():
-			return rd.summary(), listingError(rd.evidence.err(from, rd.oldest))
+			return sum, listingError(rd.evidence.err(from, rd.oldest))
 		case how == stepEnd:
-			return rd.summary(), nil
+			return sum, nil
+		case early:
+			continue
 		}
 		if err := sleep(ctx, min(time.Duration(rd.empty)*emptyWait, 2*time.Second)); err != nil {
-			return rd.summary(), err
+			return sum, err
 		}
+		ahead.abandon()
+		ahead = r.ahead(ctx, rd)
 	}
+}
+
+// ahead asks for the reading's next page in the background. Nobody else touches the
+// reading until it is there.
+func (r *Reader) ahead(ctx context.Context, rd *reading) *fetch {
+	ctx, stop := context.WithCancel(ctx)
+	f := &fetch{done: make(chan struct{}), stop: stop}
+	go func() {
+		defer close(f.done)
+		f.page, f.err = r.page(ctx, rd)
+	}()
+	return f
 }
 
 func (r *reading) summary() Reading {
