@@ -32,6 +32,7 @@ var measurements = []struct {
 	{"isolation", "100 connectors with an event a second each, alone and beside four bad tenants", isolation},
 	{"memory", "a backlog of 1,000,000 events of one connector", memory},
 	{"idle", "1, 1,000 and 10,000 idle connectors", idle},
+	{"far", "10,000 idle connectors over TLS and HTTP/2, a host each, 100 ms away", far},
 	{"spread", "3,000 idle connectors over three instances", spread},
 }
 
@@ -61,6 +62,8 @@ type bench struct {
 	binary  string // the service
 	version string // commit; asked for before results are written into the tree
 	started int    // how many services and topics were named
+	// settings are further lines of the instances' files, by the name of the run.
+	settings map[string]string
 }
 
 // Main runs the program: the named measurements, or, as "role …", one of the
@@ -69,7 +72,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, log io.Writer) 
 	if len(args) > 0 && args[0] == "role" {
 		return runRole(ctx, args[1:], in, out)
 	}
-	b := &bench{log: log}
+	b := &bench{log: log, settings: map[string]string{}}
 	b.command = "go run ./internal/proof/benchmark/cmd " + strings.Join(args, " ")
 	flags := flag.NewFlagSet("benchmark", flag.ContinueOnError)
 	flags.SetOutput(log)

@@ -51,13 +51,17 @@ func (b *bench) configure(what string, sim *simulation, lines string) (name stri
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("writing the configuration: %w", err)
 	}
-	for _, t := range sim.truth.Tenants() {
+	for i, t := range sim.truth.Tenants() {
 		text := fmt.Sprintf("name: %s\ndomain: %s\nclient_id: %s\nclient_secret: %s\nbase_url: %s\nrate_limit: {share: 1}\n%s\n",
-			t.Name, t.Domain, t.ClientID, t.ClientSecret, sim.url, lines)
+			t.Name, t.Domain, t.ClientID, t.ClientSecret, sim.base(i), lines)
 		if err := os.WriteFile(filepath.Join(dir, t.Name+".yaml"), []byte(text), 0o600); err != nil {
 			return "", fmt.Errorf("writing the configuration: %w", err)
 		}
 	}
+	if sim.authority == "" {
+		return name, nil
+	}
+	b.settings[name] = "ca_file: " + sim.authority + "\n"
 	return name, nil
 }
 
@@ -72,7 +76,7 @@ topics: {replication_factor: 3, events: {name: %s}, offsets: {name: %s}, status:
 http: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
 connectors_dir: connectors
-`, strings.Join(b.addrs, ", "), name, who, t.events, t.offsets, t.status, t.deadletter, t.connectors, t.audit)
+%s`, strings.Join(b.addrs, ", "), name, who, t.events, t.offsets, t.status, t.deadletter, t.connectors, t.audit, b.settings[name])
 	path := filepath.Join(b.dir, name, who+".yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return "", fmt.Errorf("writing the configuration: %w", err)

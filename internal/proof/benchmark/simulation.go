@@ -21,7 +21,8 @@ import (
 // front stands before the simulator: it can hold pages back until a measurement
 // begins, and counts who is there at once.
 type front struct {
-	sim *simulator.Server
+	sim      *simulator.Server
+	distance time.Duration // of a request and its answer together
 
 	mu     sync.Mutex
 	open   chan struct{} // closed while pages are given out
@@ -47,13 +48,16 @@ type census struct {
 	MostTokens int   `json:"most_tokens"`
 }
 
-func newFront(sim *simulator.Server) *front {
-	f := &front{sim: sim, open: make(chan struct{}), polled: map[string]struct{}{}}
+func newFront(sim *simulator.Server, distance time.Duration) *front {
+	f := &front{sim: sim, distance: distance, open: make(chan struct{}), polled: map[string]struct{}{}}
 	close(f.open)
 	return f
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.distance > 0 && !strings.HasPrefix(r.URL.Path, "/_bench/") {
+		time.Sleep(f.distance)
+	}
 	switch r.URL.Path {
 	case "/_bench/gate":
 		f.setGate(r.URL.Query().Get("open") == "true")
@@ -136,6 +140,16 @@ func (f *front) forget() {
 	clear(f.polled)
 }
 
+// stage is what the simulator's process is told.
+type stage struct {
+	Sim      simulator.Config
+	Distance time.Duration
+	// Authority, if it is not empty, signs the certificates of as many hosts as
+	// there are tenants: each has an address of its own, 127.x.y.z, over TLS and
+	// HTTP/2. What is not of the loopback network is not answered.
+	Authority []byte
+}
+
 // serveSimulation is the simulator as a process. It ends with its standard
 // input, which its parent holds open.
 func serveSimulation(ctx context.Context, file string, _ io.Reader, out io.Writer) error {
@@ -143,22 +157,31 @@ func serveSimulation(ctx context.Context, file string, _ io.Reader, out io.Write
 	if err != nil {
 		return fmt.Errorf("reading the simulation: %w", err)
 	}
-	var conf simulator.Config
-	if err := json.Unmarshal(text, &conf); err != nil {
+	var st stage
+	if err := json.Unmarshal(text, &st); err != nil {
 		return fmt.Errorf("reading the simulation: %w", err)
 	}
-	sim, err := simulator.New(conf)
+	sim, err := simulator.New(st.Sim)
 	if err != nil {
 		return err
 	}
+	front := newFront(sim, st.Distance)
+	plain := &http.Server{Handler: front, ReadHeaderTimeout: time.Minute}
+	defer context.AfterFunc(ctx, func() { plain.Close() })()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	fmt.Fprintln(out, "http://"+l.Addr().String())
-	srv := &http.Server{Handler: newFront(sim), ReadHeaderTimeout: time.Minute}
-	defer context.AfterFunc(ctx, func() { srv.Close() })()
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	addr := l.Addr().String()
+	if len(st.Authority) > 0 {
+		hosts, err := serveHosts(ctx, front, st.Authority, st.Distance)
+		if err != nil {
+			return err
+		}
+		addr += " " + hosts
+	}
+	fmt.Fprintln(out, "http://"+addr)
+	if err := plain.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -170,16 +193,49 @@ type simulation struct {
 	*process
 	url   string
 	truth *simulator.Server
+	// hosts is the port of all tenants' hosts, and authority the file with the
+	// certificate of who signs for them; empty where they have none of their own.
+	hosts, authority string
+}
+
+// base is where the tenant with that number is asked.
+func (sim *simulation) base(tenant int) string {
+	if sim.hosts == "" {
+		return sim.url
+	}
+	return "https://" + net.JoinHostPort(hostOf(tenant), sim.hosts)
 }
 
 // simulate starts a simulator. Its start is fixed, so that both show the same.
 func (b *bench) simulate(conf simulator.Config) (*simulation, error) {
-	conf.Start = time.Now().Round(time.Millisecond)
-	truth, err := simulator.New(conf)
+	return b.simulateAs(stage{Sim: conf})
+}
+
+// simulateFar starts one whose tenants have a host each, over TLS, a distance away.
+func (b *bench) simulateFar(conf simulator.Config, distance time.Duration) (*simulation, error) {
+	certificate, key, err := authority()
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.simulateAs(stage{Sim: conf, Distance: distance, Authority: key})
+	if err != nil {
+		return nil, err
+	}
+	s.authority = filepath.Join(b.dir, b.name("authority")+".pem")
+	if err := os.WriteFile(s.authority, certificate, 0o600); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("writing the authority: %w", err)
+	}
+	return s, nil
+}
+
+func (b *bench) simulateAs(st stage) (*simulation, error) {
+	st.Sim.Start = time.Now().Round(time.Millisecond)
+	truth, err := simulator.New(st.Sim)
 	if err != nil {
 		return nil, fmt.Errorf("making the simulator: %w", err)
 	}
-	text, err := json.Marshal(conf)
+	text, err := json.Marshal(st)
 	if err != nil {
 		return nil, fmt.Errorf("writing the simulation: %w", err)
 	}
@@ -192,10 +248,12 @@ func (b *bench) simulate(conf simulator.Config) (*simulation, error) {
 		return nil, err
 	}
 	s := &simulation{process: p, truth: truth}
-	if s.url, err = p.line(time.Minute); err != nil {
+	line, err := p.line(time.Minute)
+	if err != nil {
 		p.stop()
 		return nil, err
 	}
+	s.url, s.hosts, _ = strings.Cut(line, " ")
 	return s, nil
 }
 
