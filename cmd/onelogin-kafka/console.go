@@ -12,6 +12,7 @@ import (
 	"onelogin-kafka/internal/config"
 	"onelogin-kafka/internal/console"
 	"onelogin-kafka/internal/fleet"
+	"onelogin-kafka/internal/jobs"
 	"onelogin-kafka/internal/position"
 	"onelogin-kafka/internal/preflight"
 	"onelogin-kafka/internal/registry"
@@ -35,6 +36,7 @@ func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, sug
 		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: in.svc.Ready, Log: log,
 		Instance: cfg.Instance, Version: build.Read().Version, Board: in.board, Trail: in.trail, Control: in.svc.Registry(), Suggested: suggested,
 		Positions: &movesOf{cfg: cfg, hand: &producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}},
+		Jobs:      &jobs.Board{Registry: in.svc.Registry(), Hand: &producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}},
 		Shards:    func() []console.Shard { return shardsOf(in.svc) },
 		Check:     func(ctx context.Context, name string) (console.Check, bool) { return checkConnector(ctx, in.svc, name) },
 		CheckDraft: func(ctx context.Context, d console.Draft) (console.Check, []console.FieldProblem) {

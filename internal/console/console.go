@@ -48,6 +48,8 @@ type Options struct {
 	Control Control
 	// Positions moves positions; nil = it cannot be done here.
 	Positions Positions
+	// Jobs are the fleet's; nil = there are none here.
+	Jobs Jobs
 	// Suggested is what the form for a new connector begins with.
 	Suggested Draft
 	// Shards are those of this instance.
@@ -113,6 +115,11 @@ func (o *Options) apiRoutes() []route {
 		{"POST /api/v1/connectors/{name}/position/plan", admin, o.moving(o.planMove)},
 		{"POST /api/v1/connectors/{name}/position", admin, o.moving(o.applyMove)},
 		{"POST /api/v1/check", admin, o.checkDraft},
+		{"GET /api/v1/jobs", viewer, o.working(o.listJobs)},
+		{"POST /api/v1/jobs", admin, o.working(o.askJobAPI)},
+		{"POST /api/v1/job-plan", admin, o.working(o.planJobAPI)},
+		{"GET /api/v1/jobs/{id}", viewer, o.working(o.getJob)},
+		{"POST /api/v1/jobs/{id}/cancel", admin, o.working(o.cancelJob)},
 	}
 }
 
@@ -121,6 +128,10 @@ func (o *Options) pageRoutes() []route {
 		{"GET /{$}", viewer, o.statusPage},
 		{"GET /fleet", viewer, o.fleetPage},
 		{"GET /audit", viewer, o.auditPage},
+		{"GET /jobs", viewer, o.working(o.jobsPage)},
+		{"GET /jobs/new", admin, o.working(o.newJobPage)},
+		{"POST /jobs/new", admin, o.working(o.submitJob)},
+		{"POST /jobs/{id}/cancel", admin, o.working(o.cancelJobPage)},
 		{"GET /new", admin, o.newPage},
 		{"POST /new", admin, o.submit},
 		{"GET /connectors/{name}", viewer, o.connectorPage},
@@ -151,6 +162,17 @@ func (o *Options) moving(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if o.Positions == nil {
 			refuse(w, http.StatusNotImplemented, "This instance moves no positions.")
+			return
+		}
+		h(w, r)
+	}
+}
+
+// working answers only where jobs can be asked for.
+func (o *Options) working(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if o.Jobs == nil {
+			refuse(w, http.StatusNotImplemented, "This instance knows of no jobs.")
 			return
 		}
 		h(w, r)

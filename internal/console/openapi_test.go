@@ -164,7 +164,7 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	for _, operation := range d.operations() {
-		if !d.driven[operation] && operation != "GET /api/v1/stream" && !strings.Contains(operation, "/position") { // TestStream, TestMovesOfAPI
+		if !d.driven[operation] && operation != "GET /api/v1/stream" && !strings.Contains(operation, "/position") && !strings.Contains(operation, "/job") { // TestStream, TestMovesOfAPI, TestJobs
 			t.Errorf("%s was never answered with success", operation)
 		}
 	}

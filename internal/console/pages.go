@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"onelogin-kafka/internal/fleet"
+	"onelogin-kafka/internal/jobs"
 	"onelogin-kafka/schemas"
 )
 
@@ -31,6 +32,8 @@ var helpers = template.FuncMap{
 	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"lag":   lagText, "budget": budgetText, "why": whyText,
 	"seconds": func(s float64) string { return fleet.Ago(time.Duration(s * float64(time.Second))) },
+	"job":     jobText,
+	"percent": func(share float64) int { return int(100 * share) },
 	"before":  func(e schemas.AuditEntry) string { return differing(e.Before, e.After) },
 	"after":   func(e schemas.AuditEntry) string { return differing(e.After, e.Before) },
 }
@@ -111,6 +114,7 @@ var (
 	fleetTemplate, auditTemplate      = pageOf("fleet"), pageOf("audit")
 	signInTemplate, formTemplate      = pageOf("login"), pageOf("form")
 	removeTemplate, positionTemplate  = pageOf("remove"), pageOf("position")
+	jobsTemplate, jobTemplate         = pageOf("jobs"), pageOf("job")
 )
 
 // frame is what all pages have around them.
@@ -136,7 +140,7 @@ type navItem struct {
 func (o *Options) frame(r *http.Request, title string) frame {
 	c := callerOf(r)
 	f := frame{Title: title, Known: c.role != nobody, Session: c.session, Role: c.role.String(), Writes: c.role == admin}
-	for _, n := range []navItem{{Path: "/", Text: "Collection Status"}, {Path: "/fleet", Text: "Fleet"}, {Path: "/audit", Text: "Audit"}} {
+	for _, n := range []navItem{{Path: "/", Text: "Collection Status"}, {Path: "/jobs", Text: "Jobs"}, {Path: "/fleet", Text: "Fleet"}, {Path: "/audit", Text: "Audit"}} {
 		n.Here = n.Path == r.URL.Path
 		f.Nav = append(f.Nav, n)
 	}
@@ -308,6 +312,9 @@ type connectorPage struct {
 	Changes []schemas.AuditEntry
 	// Positions tells that its position can be set back here.
 	Positions bool
+	// Jobs are its own, the last one first; Works tells that they can be asked for.
+	Jobs  []jobs.Job
+	Works bool
 }
 
 func (o *Options) connectorPage(w http.ResponseWriter, r *http.Request) {
@@ -332,6 +339,15 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Late: lateBuckets(s.Lateness), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Positions: o.Positions != nil}
 	p.Refresh = check == nil && n == nil && r.Method == http.MethodGet
 	p.Changes, _ = o.Trail.Entries(name, 20)
+	if o.Jobs != nil {
+		ctx, cancel := writeContext(r)
+		defer cancel()
+		var jerr error
+		if p.Jobs, jerr = o.Jobs.List(ctx, name); jerr != nil {
+			p.Trouble = "its jobs cannot be read: " + jerr.Error()
+		}
+		p.Works = true
+	}
 	switch {
 	case err != nil:
 		p.Shadow = err.Error()
