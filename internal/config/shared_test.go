@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
@@ -16,10 +17,7 @@ func TestShared(t *testing.T) {
 	}
 	sum := func(changes map[string]string) [32]byte {
 		t.Helper()
-		files := map[string]string{}
-		for name, text := range base {
-			files[name] = text
-		}
+		files := maps.Clone(base)
 		for name, text := range changes {
 			if files[name] = text; text == "" {
 				delete(files, name)
