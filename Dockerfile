@@ -1,6 +1,6 @@
 # The image that ships is FROM scratch: one static binary, the certificate authorities, no shell, user 65532, nothing it must write.
 #   docker build -t onelogin-kafka .
-# It reads /etc/onelogin-kafka/onelogin-kafka.yaml, or without that file the variables of docs/kafka-access.md.
+# It reads /etc/onelogin-kafka/onelogin-kafka.yaml, or without that file the variables of docs/configuration.md.
 # VERSION and COMMIT are for where the context has no .git; else git is asked.
 FROM golang:1.26.8-trixie AS build
 WORKDIR /src

@@ -12,7 +12,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 build: ## static binary bin/onelogin-kafka
 	flags=$$(scripts/version.sh) && CGO_ENABLED=0 go build -trimpath -ldflags "$$flags" -o bin/ ./cmd/onelogin-kafka
 
-test: ## everything: formatting, vet, all tests with the race detector, on a real Kafka; installs Java and Maven when root
+test: ## everything: formatting, vet, all tests with the race detector, on a real Kafka and a container engine; installs what they need when root
 	scripts/test.sh
 
 deps: ## what the tests need besides Go
