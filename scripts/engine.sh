@@ -107,6 +107,7 @@ stop() {
   trap '' INT TERM
   if [ -n "$engine" ]; then
     docker ps -aq | xargs -r docker rm -f >/dev/null || true
+    docker network ls -q --filter type=custom | xargs -r docker network rm >/dev/null || true
     kill "$engine" 2>/dev/null || true
     wait "$engine" 2>/dev/null || true
   fi
