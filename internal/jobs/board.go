@@ -238,8 +238,9 @@ func (b *Board) refresh(ctx context.Context, topic string, index int32) error {
 		s = &shard{next: start, records: map[string][]byte{}}
 	}
 	end, err := log.ReadFrom(ctx, s.next, func(_ int64, r *schemas.Record) error {
-		switch k, err := schemas.ParseOffsetsKey(r.Key); {
-		case err != nil || k.Kind != schemas.OffsetsPosition && k.Kind != schemas.OffsetsJob:
+		k, bad := schemas.ParseOffsetsKey(r.Key)
+		switch {
+		case bad != nil || k.Kind != schemas.OffsetsPosition && k.Kind != schemas.OffsetsJob:
 		case r.Value == nil:
 			delete(s.records, string(r.Key))
 		default:

@@ -100,20 +100,6 @@ func (x *Index) cut() bool {
 	return false
 }
 
-// keptFrom says that the topic does not keep everything before t.
-func (x *Index) keptFrom(t time.Time) {
-	if t.IsZero() {
-		return
-	}
-	x.Kept = t
-	if t.After(x.From) {
-		x.From = t
-	}
-	if x.From.After(x.To) {
-		x.From = x.To
-	}
-}
-
 // end is the end of the minutes from from on in which the topic has n events, or
 // most if it has fewer before that.
 func (x *Index) end(from, most time.Time, n int) time.Time {

@@ -13,11 +13,11 @@ import (
 // past is what lies before the position of a rig: what OneLogin shows of it, and what
 // the topic has.
 type past struct {
-	from                        time.Time
-	events                      int
-	missing                     map[int64]bool
-	altered, duplicate, unshown int64
-	copies                      map[int64]int
+	from               time.Time
+	events             int
+	missing            map[int64]bool
+	altered, duplicate int64
+	copies             map[int64]int
 }
 
 // past makes a past of n events within two days: with gaps of 1 to most events, some
