@@ -49,7 +49,7 @@ var everyCommand = map[string]usual{
 	"check":        {kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.connectors"}},
 	"status":       {kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.status"}},
 	"verify":       {args: []string{"acme"}, kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.offsets"}},
-	"backfill":     {args: []string{"acme", "--from", "48h", "--yes"}, kafka: asks, unknown: []string{"nobody", "--from", "48h"}, newer: []string{"onelogin.offsets"}},
+	"backfill":     {args: []string{"acme", "--from", "48h", "--yes", "--detach"}, kafka: asks, unknown: []string{"nobody", "--from", "48h"}, newer: []string{"onelogin.offsets"}},
 	"jobs list":    {kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.connectors"}},
 	"jobs show":    {args: []string{"1"}, kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.connectors"}},
 	"jobs cancel":  {args: []string{"1"}, kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.connectors"}},
@@ -193,10 +193,15 @@ func newEveryWorld(t *testing.T) *everyWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
+	return newEveryWorldOn(t, b.Addrs())
+}
+
+func newEveryWorldOn(t *testing.T, addrs []string) *everyWorld {
+	t.Helper()
 	key := t.TempDir() + "/key"
 	expect(t, exitOK, "", "secrets", "keygen", key)
-	w := &everyWorld{addrs: b.Addrs(), files: stdFiles(t)}
-	w.file = write(t, "c.yaml", brokerConfig(b.Addrs()[0], "secrets: {keys: [{private_key_file: "+key+"}]}\n"))
+	w := &everyWorld{addrs: addrs, files: stdFiles(t)}
+	w.file = write(t, "c.yaml", brokerConfig(addrs[0], "secrets: {keys: [{private_key_file: "+key+"}]}\n"))
 	run := startCommand(t, "run", "--config", w.file)
 	eventually(t, "the topics and acme's status", func() bool {
 		code, out, _ := runCommand(t, "status", "--config", w.file)
