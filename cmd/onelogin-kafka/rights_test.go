@@ -24,9 +24,9 @@ var roles = map[string][]string{
 	"service": {"run", "check", "offsets take-over", "offsets copy"},
 }
 
-// idle are commands of an operator that find nothing to change on what they are
+// satisfied are commands of an operator that find nothing to change on what they are
 // tried, and so need no more than a reader.
-var idle = []string{"offsets import", "deadletter replay", "connectors resume", "jobs cancel"}
+var satisfied = []string{"offsets import", "deadletter replay", "connectors resume", "jobs cancel"}
 
 // guarded is a Kafka whose users have no right but what is granted.
 var guarded = kafkatest.Options{
@@ -70,7 +70,7 @@ func TestRoles(t *testing.T) {
 			if name == "tail" { // it goes on
 				continue
 			}
-			if user == "reader" && slices.Contains(idle, name) {
+			if user == "reader" && slices.Contains(satisfied, name) {
 				continue
 			}
 			tried++
