@@ -95,6 +95,12 @@ func TestRoles(t *testing.T) {
 				continue
 			}
 			tried++
+			if name == "verify" { // the topic was read when it is OneLogin that it waits for
+				c := startCommand(t, "verify", "acme", "--config", file(user))
+				eventually(t, "verify to be at work", func() bool { return strings.Contains(c.errs.String(), "trying again") })
+				c.end()
+				continue
+			}
 			code, out, errs := give(t, name, everyCommand[name].args, file(user), w.files)
 			if strings.Contains(out+errs, "not allowed") {
 				t.Errorf("%s as %s: got exit %d\n%s%s", name, user, code, out, errs)
