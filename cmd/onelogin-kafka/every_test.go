@@ -60,7 +60,6 @@ var everyCommand = map[string]usual{
 	"demo":         {kafka: noKafka},
 	"schemas":      {kafka: noKafka},
 	"version":      {kafka: noKafka},
-	"schemas":      {kafka: noKafka},
 	"man":          {kafka: noKafka},
 
 	"offsets list":      {kafka: asks, unknown: []string{"nobody"}, newer: []string{"onelogin.offsets"}},
