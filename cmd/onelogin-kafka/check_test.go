@@ -54,7 +54,7 @@ func TestCheck(t *testing.T) {
 		"ok      kafka transactions    transaction protocol v2",
 		"ok      kafka topics          would be created: onelogin.events (3 partitions, replication factor 1), onelogin.deadletter (1 ",
 		"ok      kafka group           consumer group onelogin-kafka",
-		"ok      kafka rights          transactional id onelogin-kafka-check",
+		"ok      kafka rights          may write transactions and read positions (",
 		"ok      acme                  Connection successful (",
 		"FAILED  globex                Authentication Stage: Credentials error - Check client id and secret",
 		"FAILED  initech               Fetch Logs Stage: Request Failed - response code 503, reason ",
