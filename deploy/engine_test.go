@@ -131,7 +131,7 @@ type state struct {
 func (e *engine) containers(service string) []state {
 	e.t.Helper()
 	var all []state
-	for _, id := range strings.Fields(e.docker("compose", "ps", "--all", "--quiet", "--orphans=false", service)) {
+	for id := range strings.FieldsSeq(e.docker("compose", "ps", "--all", "--quiet", "--orphans=false", service)) {
 		all = append(all, e.inspect(id))
 	}
 	return all

@@ -173,7 +173,7 @@ func TestTail(t *testing.T) {
 // after a rename.
 func TestCountingCommand(t *testing.T) {
 	t.Parallel()
-	line := regexp.MustCompile("(?m)^timeout .* onelogin-kafka tail --from earliest --json \\| (.*uniq -d)$").FindStringSubmatch(readFile(t, "../../docs/formats.md"))
+	line := regexp.MustCompile(`(?m)^timeout .* onelogin-kafka tail --from earliest --json \| (.*uniq -d)$`).FindStringSubmatch(readFile(t, "../../docs/formats.md"))
 	if line == nil {
 		t.Fatal("the page has no such command")
 	}

@@ -70,7 +70,7 @@ func (tr *transcript) until(code int, says string, args ...string) string {
 	tr.t.Helper()
 	out := ""
 	eventually(tr.t, strings.Join(args, " ")+" to say "+says, func() bool {
-		got := 0
+		var got int
 		got, out = tr.try(args...)
 		return got == code && strings.Contains(out, says)
 	})

@@ -210,7 +210,7 @@ func (o *Options) connector(w http.ResponseWriter, r *http.Request) {
 		panic("console: " + err.Error()) // impossible: times and texts
 	}
 	row := o.row(&s, now)
-	answer(w, json.RawMessage(append(append(append(row[:len(row)-1], `,"history":`...), b...), '}')))
+	answer(w, append(append(append(row[:len(row)-1], `,"history":`...), b...), '}'))
 }
 
 const noConnector = "There is no connector of this name: no instance has reported it, and this one has no configuration for it."

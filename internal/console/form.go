@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -119,9 +120,7 @@ func (o *Options) typed(r *http.Request, saved *schemas.Connector) (d Draft, gen
 	d = Draft{Name: v("name"), Type: cmp.Or(v("type"), config.TypeOneLogin), Domain: v("domain"), ClientID: v("client_id"), BaseURL: v("base_url"), ClientSecret: v("client_secret"), Settings: map[string]json.RawMessage{}}
 	if saved != nil {
 		d.Name, d.Paused = saved.Name, saved.Paused
-		for name, raw := range saved.Settings {
-			d.Settings[name] = raw
-		}
+		maps.Copy(d.Settings, saved.Settings)
 	}
 	for _, f := range settings {
 		set(d.Settings, f.Name, v(f.Name))

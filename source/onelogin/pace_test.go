@@ -130,7 +130,7 @@ func TestPaceIsCutAgain(t *testing.T) {
 	cut := x.now
 	x.calls(4, 2*time.Second)
 	for range 4 {
-		before = x.p.rate(x.now)
+		x.p.rate(x.now)
 		x.p.sent(x.now)
 		x.refuse(one)
 		x.refuse(two)

@@ -173,7 +173,8 @@ func TestRows(t *testing.T) {
 			t.Errorf("acme's call %d: empty %t, want %t", i, got, want)
 		}
 	}
-	if !empty(globex) || !empty(globex) || empty(globex) || s.Hits(simulator.EmptyEnd, "globex") != 3 {
+	first, second, third := empty(globex), empty(globex), empty(globex)
+	if !first || !second || third || s.Hits(simulator.EmptyEnd, "globex") != 3 {
 		t.Error("globex' row is not its own")
 	}
 	if err := s.SetFault(simulator.FaultSetting{Name: simulator.EmptyEnd, Probability: 1, Row: 9, Times: 1}); err != nil {
