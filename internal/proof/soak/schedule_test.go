@@ -13,7 +13,7 @@ import (
 // that the seed decides: each event once, positions never back, every tenant
 // gets on again after each fault. SOAK_MINUTES says for how long.
 func TestSchedule(t *testing.T) {
-	minutes := number(t, "SOAK_MINUTES", 5)
+	minutes := number(t, "SOAK_MINUTES", 3)
 	s := seed(t)
 	r := rand.New(rand.NewPCG(s, 0))
 	cluster := kafkatest.Start(t, kafkatest.Options{Divisible: true})

@@ -13,7 +13,7 @@ import (
 // live through a schedule of faults in which every start may be of either.
 // SOAK_MINUTES says for how long.
 func TestTwoVersions(t *testing.T) {
-	minutes := number(t, "SOAK_MINUTES", 2)
+	minutes := number(t, "SOAK_MINUTES", 1)
 	s := seed(t)
 	r := rand.New(rand.NewPCG(s, 0))
 	cluster := kafkatest.Start(t, kafkatest.Options{Divisible: true})
