@@ -154,6 +154,7 @@ func TestConsoleInTheBrowser(t *testing.T) {
 	for _, p := range []struct{ name, path, sees string }{
 		{"status", "/", "globex"}, {"search", "/?q=nobody", "No connector matches"}, {"connector", "/connectors/acme", "Events per minute"},
 		{"new", "/new", "Client Secret"}, {"fleet", "/fleet", "Shards of demo"}, {"audit", "/audit", "Audit"},
+		{"jobs", "/jobs", "No job has been asked for"}, {"job", "/jobs/new?connector=acme", "What to do"},
 	} {
 		b.do("opening "+p.path, chromedp.Navigate(at+p.path))
 		b.see(p.sees)

@@ -32,11 +32,13 @@ func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, sug
 	in.reading = cluster
 	in.board = console.NewBoard(fleet.Topic{Cluster: cluster, Name: cfg.Topics.Status.Name}, in.svc.Names, log)
 	in.trail = console.NewTrail(cluster, cfg.Topics.Audit.Name, log)
+	hand := &producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}
+	in.desk = console.NewDesk(&jobs.Board{Registry: in.svc.Registry(), Hand: hand}, log)
 	o := console.Options{
 		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: in.svc.Ready, Log: log,
 		Instance: cfg.Instance, Version: build.Read().Version, Board: in.board, Trail: in.trail, Control: in.svc.Registry(), Suggested: suggested,
-		Positions: &movesOf{cfg: cfg, hand: &producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}},
-		Jobs:      &jobs.Board{Registry: in.svc.Registry(), Hand: &producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}},
+		Positions: &movesOf{cfg: cfg, hand: hand},
+		Desk:      in.desk,
 		Shards:    func() []console.Shard { return shardsOf(in.svc) },
 		Check:     func(ctx context.Context, name string) (console.Check, bool) { return checkConnector(ctx, in.svc, name) },
 		CheckDraft: func(ctx context.Context, d console.Draft) (console.Check, []console.FieldProblem) {

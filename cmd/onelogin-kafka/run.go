@@ -160,6 +160,7 @@ type instance struct {
 	web     *console.Server
 	board   *console.Board
 	trail   *console.Trail
+	desk    *console.Desk
 	reading *wire.Cluster // of what the console shows
 }
 
@@ -195,6 +196,7 @@ func (in *instance) run(ctx context.Context, beside ...func(context.Context, *se
 	g.Go(func() error { return in.web.Serve(ctx) })
 	g.Go(func() error { in.board.Run(ctx); return nil })
 	g.Go(func() error { in.trail.Run(ctx); return nil })
+	g.Go(func() error { in.desk.Run(ctx); return nil })
 	g.Go(func() error {
 		if err := in.svc.Run(ctx); err != nil {
 			return fmt.Errorf("running the service: %w", err)

@@ -48,8 +48,8 @@ type Options struct {
 	Control Control
 	// Positions moves positions; nil = it cannot be done here.
 	Positions Positions
-	// Jobs are the fleet's; nil = there are none here.
-	Jobs Jobs
+	// Desk has the fleet's jobs; nil = there are none here.
+	Desk *Desk
 	// Suggested is what the form for a new connector begins with.
 	Suggested Draft
 	// Shards are those of this instance.
@@ -171,7 +171,7 @@ func (o *Options) moving(h http.HandlerFunc) http.HandlerFunc {
 // working answers only where jobs can be asked for.
 func (o *Options) working(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if o.Jobs == nil {
+		if o.Desk == nil {
 			refuse(w, http.StatusNotImplemented, "This instance knows of no jobs.")
 			return
 		}

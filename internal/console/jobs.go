@@ -85,7 +85,7 @@ func (o *Options) planJob(ctx context.Context, s wish) (jobs.Plan, *failure) {
 	if len(wrong) > 0 {
 		return jobs.Plan{}, &failure{status: http.StatusUnprocessableEntity, detail: "It is not said which range.", fields: wrong}
 	}
-	p, err := o.Jobs.Plan(ctx, w)
+	p, err := o.Desk.jobs.Plan(ctx, w)
 	if err != nil {
 		return p, failureOfJob(err)
 	}
@@ -98,10 +98,11 @@ func (o *Options) askJob(ctx context.Context, s wish, by registry.Who) (jobs.Job
 		return jobs.Job{}, &failure{status: http.StatusUnprocessableEntity, detail: "It is not said which range.", fields: wrong}
 	}
 	by.Reason = s.Reason
-	j, err := o.Jobs.Ask(ctx, w, by)
+	j, err := o.Desk.jobs.Ask(ctx, w, by)
 	if err != nil {
 		return j, failureOfJob(err)
 	}
+	o.Desk.file(j)
 	return j, nil
 }
 
@@ -116,7 +117,7 @@ func connectorsOf(r *http.Request) []string {
 func (o *Options) listJobs(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := writeContext(r)
 	defer cancel()
-	list, err := o.Jobs.List(ctx, connectorsOf(r)...)
+	list, err := o.Desk.jobs.List(ctx, connectorsOf(r)...)
 	if err != nil {
 		failureOfJob(err).refuse(w)
 		return
@@ -127,7 +128,7 @@ func (o *Options) listJobs(w http.ResponseWriter, r *http.Request) {
 func (o *Options) getJob(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := writeContext(r)
 	defer cancel()
-	j, err := o.Jobs.Get(ctx, r.PathValue("id"))
+	j, err := o.Desk.jobs.Get(ctx, r.PathValue("id"))
 	if err != nil {
 		failureOfJob(err).refuse(w)
 		return
@@ -169,11 +170,12 @@ func (o *Options) askJobAPI(w http.ResponseWriter, r *http.Request) {
 func (o *Options) cancelJob(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := writeContext(r)
 	defer cancel()
-	j, err := o.Jobs.Cancel(ctx, r.PathValue("id"), who(r, "api"))
+	j, err := o.Desk.jobs.Cancel(ctx, r.PathValue("id"), who(r, "api"))
 	if err != nil {
 		failureOfJob(err).refuse(w)
 		return
 	}
+	o.Desk.file(j)
 	answer(w, j)
 }
 
@@ -181,13 +183,13 @@ type jobsPage struct {
 	frame
 	Connector string
 	Jobs      []jobs.Job
+	JobsAt    time.Time // when they were read
 }
 
 func (o *Options) jobsPage(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := writeContext(r)
-	defer cancel()
-	list, err := o.Jobs.List(ctx, connectorsOf(r)...)
-	p := &jobsPage{frame: o.frame(r, "Jobs"), Connector: strings.TrimSpace(r.URL.Query().Get("connector")), Jobs: list}
+	p := &jobsPage{frame: o.frame(r, "Jobs"), Connector: strings.TrimSpace(r.URL.Query().Get("connector"))}
+	var err error
+	p.Jobs, p.JobsAt, err = o.Desk.Jobs(p.Connector)
 	p.Trouble, p.Refresh = trouble(err), true
 	o.show(w, http.StatusOK, jobsTemplate, p)
 }
@@ -239,10 +241,12 @@ func (o *Options) submitJob(w http.ResponseWriter, r *http.Request) {
 func (o *Options) cancelJobPage(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := writeContext(r)
 	defer cancel()
-	if _, err := o.Jobs.Cancel(ctx, r.PathValue("id"), who(r, "console")); err != nil {
+	j, err := o.Desk.jobs.Cancel(ctx, r.PathValue("id"), who(r, "console"))
+	if err != nil {
 		failureOfJob(err).refuse(w)
 		return
 	}
+	o.Desk.file(j)
 	http.Redirect(w, r, "/jobs", http.StatusSeeOther)
 }
 

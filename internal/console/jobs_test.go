@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"onelogin-kafka/internal/jobs"
 	"onelogin-kafka/internal/registry"
 	"onelogin-kafka/schemas"
@@ -58,7 +60,7 @@ func (p *pile) Cancel(ctx context.Context, id string, _ registry.Who) (jobs.Job,
 func TestJobs(t *testing.T) {
 	t.Parallel()
 	o, d := open(), newDocument(t)
-	o.Jobs = &pile{}
+	o.Desk = NewDesk(&pile{}, zerolog.Nop())
 	h := Handler(o)
 	const body = `{"kind":"repair","connector":"acme","from":"2026-11-26T00:00:00Z","reason":"ticket <4711>"}`
 	const id = "20261127-060000-abcde"
@@ -104,7 +106,7 @@ func TestJobs(t *testing.T) {
 		d.hold("POST /api/v1/jobs/{id}/cancel", w)
 	}
 	guarded := withTokens()
-	guarded.Jobs = o.Jobs
+	guarded.Desk = o.Desk
 	if page := ask(Handler(guarded), "GET", "/jobs", "", "Authorization: Bearer "+viewerToken).Body.String(); strings.Contains(page, "/cancel") || strings.Contains(page, "New job") {
 		t.Error("a viewer is offered what would be refused")
 	}

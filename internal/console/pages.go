@@ -313,8 +313,9 @@ type connectorPage struct {
 	// Positions tells that its position can be set back here.
 	Positions bool
 	// Jobs are its own, the last one first; Works tells that they can be asked for.
-	Jobs  []jobs.Job
-	Works bool
+	Jobs   []jobs.Job
+	JobsAt time.Time // when they were read
+	Works  bool
 }
 
 func (o *Options) connectorPage(w http.ResponseWriter, r *http.Request) {
@@ -339,11 +340,9 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Late: lateBuckets(s.Lateness), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Positions: o.Positions != nil}
 	p.Refresh = check == nil && n == nil && r.Method == http.MethodGet
 	p.Changes, _ = o.Trail.Entries(name, 20)
-	if o.Jobs != nil {
-		ctx, cancel := writeContext(r)
-		defer cancel()
+	if o.Desk != nil {
 		var jerr error
-		if p.Jobs, jerr = o.Jobs.List(ctx, name); jerr != nil {
+		if p.Jobs, p.JobsAt, jerr = o.Desk.Jobs(name); jerr != nil {
 			p.Trouble = "its jobs cannot be read: " + jerr.Error()
 		}
 		p.Works = true
