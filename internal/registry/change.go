@@ -106,7 +106,7 @@ func (r *Registry) PutAll(ctx context.Context, changes []Change, who Who) ([]sch
 		some := changes[:min(batch, len(changes))]
 		changes = changes[len(some):]
 		var put []schemas.Connector
-		err := r.writer.Change(ctx, func(known map[string][]byte) (records []schemas.Record, err error) {
+		err := r.Write(ctx, func(known map[string][]byte) (records []schemas.Record, err error) {
 			put, records, err = r.decide(known, some, used, who)
 			return records, err
 		})
@@ -222,7 +222,7 @@ func (r *Registry) Pause(ctx context.Context, name string, paused bool, generati
 
 // edit changes a connector in what its secret is not bound to.
 func (r *Registry) edit(ctx context.Context, name string, generation int64, action string, who Who, change func(*schemas.Connector)) (after schemas.Connector, err error) {
-	err = r.writer.Change(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
+	err = r.Write(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
 		before, err := existing(known, name, generation)
 		if err != nil {
 			return nil, err
@@ -250,7 +250,7 @@ var ErrNotRetired = errors.New("is off the control log, and its status is not ye
 // Remove takes a connector off the log and retires it, see Retire. The error is a
 // *ConflictError, or wraps ErrNotFound or ErrNotRetired.
 func (r *Registry) Remove(ctx context.Context, name string, generation int64, who Who) error {
-	err := r.writer.Change(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
+	err := r.Write(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
 		before, err := existing(known, name, generation)
 		if err != nil {
 			return nil, err
@@ -269,7 +269,10 @@ func (r *Registry) Remove(ctx context.Context, name string, generation int64, wh
 // Write writes records of other kinds, with their audit record, by what the log
 // says: jobs and bells. See producer.ControlWriter.Change.
 func (r *Registry) Write(ctx context.Context, decide producer.Decision) error {
-	return r.writer.Change(ctx, decide)
+	r.mu.Lock()
+	w := r.writer
+	r.mu.Unlock()
+	return w.Change(ctx, decide)
 }
 
 // Bell is the record that has the owner of a connector look at its shard.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -39,29 +40,71 @@ func (r *Registry) Whole() bool {
 
 // tell tells who waits that there is something new. The caller holds the lock.
 func (r *Registry) tell() {
-	if !r.whole {
+	if !r.whole || r.fresh != nil {
 		return
 	}
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// Read reads the log to its end, for who follows it no further.
+// Read reads the log to its end. Beside Follow it waits for that to have read as
+// far: two that read would have an older record count after a newer one.
 func (r *Registry) Read(ctx context.Context) error {
+	r.reading.Lock()
+	if r.followed {
+		r.reading.Unlock()
+		return r.CatchUp(ctx)
+	}
+	defer r.reading.Unlock()
+	err := r.read(ctx)
+	if errors.Is(err, kafka.OffsetOutOfRange) {
+		r.anew()
+		err = r.read(ctx)
+	}
+	return err
+}
+
+// read reads the log to its end. The error wraps kafka.OffsetOutOfRange for one
+// that does not go on from where it was read to.
+func (r *Registry) read(ctx context.Context) error {
 	log := r.log()
 	from, err := r.from(ctx, log)
 	if err != nil {
 		return fmt.Errorf("reading topic %s: %w", r.Topic(), err)
 	}
 	end, err := log.ReadFrom(ctx, from, r.apply)
+	if err == nil && end < from {
+		err = fmt.Errorf("it ends at %d and was read up to %d: %w", end, from, kafka.OffsetOutOfRange)
+	}
 	if err != nil {
 		return fmt.Errorf("reading topic %s: %w", r.Topic(), err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.next, r.whole, r.again = end, true, false
+	r.next, r.whole = end, true
+	r.renew()
 	r.tell()
 	return nil
+}
+
+// renew has what was read of a log that was made anew count. The caller holds the
+// lock.
+func (r *Registry) renew() {
+	if r.fresh == nil {
+		return
+	}
+	var gone []string
+	for name := range r.connectors {
+		if _, there := r.fresh.connectors[name]; !there && r.fresh.broken[name] == nil {
+			gone = append(gone, name)
+			r.results.Delete(name)
+		}
+	}
+	r.state, r.fresh = r.fresh, nil
+	if slices.Sort(gone); len(gone) > 0 {
+		r.opts.Log.Error().Str("topic", r.Topic()).Int("connectors", len(gone)).Strs("first", gone[:min(len(gone), 10)]).
+			Msg("connectors are gone with the records of the control log that were lost, and are polled no more: add or import them again; their positions are kept")
+	}
 }
 
 func (r *Registry) log() *producer.CommittedLog {
@@ -87,10 +130,12 @@ const (
 // Follow reads the log from its start and then what comes, until ctx ends. While
 // it cannot be read what was read counts.
 func (r *Registry) Follow(ctx context.Context) {
+	r.setFollowed(true)
+	defer r.setFollowed(false)
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(soonest), backoff.WithMaxInterval(latest), backoff.WithMaxElapsedTime(0))
 	said := ""
 	for ctx.Err() == nil {
-		err := r.Read(ctx)
+		err := r.read(ctx)
 		if err == nil {
 			wait.Reset()
 			said = ""
@@ -115,18 +160,27 @@ func (r *Registry) Follow(ctx context.Context) {
 	}
 }
 
+func (r *Registry) setFollowed(followed bool) {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	r.followed = followed
+}
+
 func (r *Registry) reached() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.next
 }
 
-// anew forgets what was read of a log that does not go on from there.
+// anew has a log read from its start that does not go on from where it was read to.
+// What was read before counts until it was read whole; not for whoever writes.
 func (r *Registry) anew() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.forget()
-	r.again = true
+	r.opts.Log.Error().Str("topic", r.Topic()).Int64("read_to", r.next).
+		Msg("the control log was made anew or cut off: records were lost; it is read again from its start")
+	r.fresh, r.next, r.last = newState(), -1, -1
+	r.writer = newWriter(r.opts)
 }
 
 // apply takes a record over.
@@ -152,18 +206,27 @@ func (r *Registry) take(e Entry) []func(Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next, r.last = e.Offset+1, e.Offset
+	s := r.state
+	if r.fresh != nil {
+		s = r.fresh
+	}
 	switch e.Key.Kind {
 	case schemas.ControlConnector:
-		r.connector(e)
+		s.connector(e)
+		if e.Value == nil {
+			r.results.Delete(e.Key.Connector)
+		}
 	case schemas.ControlSealing:
-		r.sealing(e)
+		if err := s.sealing(e); err != nil {
+			r.opts.Log.Warn().Err(err).Str("key_id", e.Key.ID).Msg("a public key on the control log cannot be used")
+		}
 	case schemas.ControlJob:
-		r.job(e)
+		s.job(e)
 	case schemas.ControlBell:
 		if e.Value == nil {
-			delete(r.rest, e.Key.String())
+			delete(s.rest, e.Key.String())
 		} else {
-			r.rest[e.Key.String()] = e
+			s.rest[e.Key.String()] = e
 		}
 	}
 	r.tell()
@@ -171,20 +234,19 @@ func (r *Registry) take(e Entry) []func(Entry) {
 }
 
 // connector takes a connector's record over. The caller holds the lock.
-func (r *Registry) connector(e Entry) {
+func (s *state) connector(e Entry) {
 	name := e.Key.Connector
-	delete(r.broken, name)
-	delete(r.connectors, name)
+	delete(s.broken, name)
+	delete(s.connectors, name)
 	if e.Value == nil {
-		r.results.Delete(name)
 		return
 	}
 	c, err := readConnector(name, e.Value)
 	if err != nil {
-		r.broken[name] = err
+		s.broken[name] = err
 		return
 	}
-	r.connectors[name] = c
+	s.connectors[name] = c
 }
 
 // readConnector parses the record under a name.
@@ -197,49 +259,58 @@ func readConnector(name string, value []byte) (schemas.Connector, error) {
 }
 
 // sealing takes a public key over. The caller holds the lock.
-func (r *Registry) sealing(e Entry) {
-	delete(r.keys, e.Key.ID)
+func (s *state) sealing(e Entry) error {
+	delete(s.keys, e.Key.ID)
 	if e.Value == nil {
-		return
+		return nil
 	}
-	if k, err := readSealing(e.Key.ID, e.Value); err == nil {
-		r.keys[k.ID] = k
-	} else {
-		r.opts.Log.Warn().Err(err).Str("key_id", e.Key.ID).Msg("a public key on the control log cannot be used")
+	k, err := readSealing(e.Key.ID, e.Value)
+	if err == nil {
+		s.keys[k.ID] = k
 	}
+	return err
 }
 
 // CatchUp waits until everything is read that is committed now.
 func (r *Registry) CatchUp(ctx context.Context) error {
 	for {
 		r.mu.Lock()
-		changed, whole, next := r.changed, r.whole, r.next
+		changed, ready, next, of := r.changed, r.whole && r.fresh == nil, r.next, r.state
 		r.mu.Unlock()
-		if !whole {
-			if err := until(ctx, changed); err != nil {
-				return err
+		var err error
+		last, end := int64(-1), next
+		if ready {
+			end, err = r.log().ReadFrom(ctx, next, func(offset int64, _ *schemas.Record) error { last = offset; return nil })
+		}
+		switch {
+		case !ready, err == nil && end < next, errors.Is(err, kafka.OffsetOutOfRange):
+			err = until(ctx, changed) // where it is not the log that was read, Follow finds that out too
+		case err != nil:
+			err = fmt.Errorf("reading topic %s: %w", r.Topic(), err)
+		default:
+			var same bool
+			if same, err = r.await(ctx, of, last); same {
+				return nil
 			}
-			continue
 		}
-		last := int64(-1)
-		if _, err := r.log().ReadFrom(ctx, next, func(offset int64, _ *schemas.Record) error { last = offset; return nil }); err != nil {
-			return fmt.Errorf("reading topic %s: %w", r.Topic(), err)
+		if err != nil {
+			return err
 		}
-		return r.await(ctx, last)
 	}
 }
 
-// await waits until the record at an offset was read.
-func (r *Registry) await(ctx context.Context, offset int64) error {
+// await waits until the record at an offset was read; false = the log was made anew
+// meanwhile.
+func (r *Registry) await(ctx context.Context, of *state, offset int64) (same bool, err error) {
 	for {
 		r.mu.Lock()
-		changed, last := r.changed, r.last
+		changed, last, same := r.changed, r.last, r.state == of && r.fresh == nil
 		r.mu.Unlock()
-		if last >= offset {
-			return nil
+		if !same || last >= offset {
+			return same, nil
 		}
 		if err := until(ctx, changed); err != nil {
-			return err
+			return false, err
 		}
 	}
 }

@@ -72,6 +72,17 @@ func (r *Registry) Left(ctx context.Context, name string) (bool, error) {
 	return len(known[name]) > 0, nil
 }
 
+// removed returns ErrConfigured for a connector that is on the control log now.
+func (r *Registry) removed(ctx context.Context, name string) error {
+	if err := r.Read(ctx); err != nil {
+		return err
+	}
+	if _, err := r.Get(name); !errors.Is(err, ErrNotFound) {
+		return ErrConfigured
+	}
+	return nil
+}
+
 // ending returns what ends the jobs of a connector on the control log.
 type ending func(known map[string][]byte, name string, who Who, now time.Time) []schemas.Record
 
@@ -82,11 +93,8 @@ func (r *Registry) leave(ctx context.Context, name, action string, who Who, jobs
 	if !schemas.ValidConnector(name) {
 		return fmt.Errorf("%.80q is no name of one", name)
 	}
-	if err := r.Read(ctx); err != nil {
+	if err := r.removed(ctx, name); err != nil {
 		return err
-	}
-	if _, err := r.Get(name); !errors.Is(err, ErrNotFound) {
-		return ErrConfigured
 	}
 	if err := r.Write(ctx, func(all map[string][]byte) ([]schemas.Record, error) {
 		return jobs(all, name, who, time.Now().UTC()), nil
@@ -100,6 +108,11 @@ func (r *Registry) leave(ctx context.Context, name, action string, who Who, jobs
 	}
 	wrote := false
 	err = hand.Change(ctx, shard, func(known producer.ShardRecords) ([]schemas.Record, error) {
+		// Whoever has put it back meanwhile has its position in use, and cannot use it
+		// any more while we look.
+		if err := r.removed(ctx, name); err != nil {
+			return nil, err
+		}
 		now := time.Now().UTC()
 		all := decide(known[name], now)
 		if wrote = len(all) > 0; !wrote {

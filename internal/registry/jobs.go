@@ -20,11 +20,11 @@ type Job struct {
 }
 
 // Jobs returns the jobs that were asked for of a connector, by id. known is false
-// while the log is read anew, and what there is may be less than was there.
+// until the log was read whole, and while one that was made anew is read.
 func (r *Registry) Jobs(connector string) (jobs []Job, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return sorted(r.jobs[connector]), r.whole && !r.again
+	return sorted(r.jobs[connector]), r.whole && r.fresh == nil
 }
 
 // AllJobs returns the jobs of all connectors, by id.
@@ -50,18 +50,18 @@ func sorted(jobs map[string]Job) []Job {
 }
 
 // job takes a job's record over. The caller holds the lock.
-func (r *Registry) job(e Entry) {
+func (s *state) job(e Entry) {
 	name, id := e.Key.Connector, e.Key.ID
 	if e.Value == nil {
-		if delete(r.jobs[name], id); len(r.jobs[name]) == 0 {
-			delete(r.jobs, name)
+		if delete(s.jobs[name], id); len(s.jobs[name]) == 0 {
+			delete(s.jobs, name)
 		}
 		return
 	}
-	if r.jobs[name] == nil {
-		r.jobs[name] = map[string]Job{}
+	if s.jobs[name] == nil {
+		s.jobs[name] = map[string]Job{}
 	}
-	r.jobs[name][id] = readJob(e.Key, e.Value)
+	s.jobs[name][id] = readJob(e.Key, e.Value)
 }
 
 func readJob(key schemas.ControlKey, value []byte) Job {

@@ -35,24 +35,39 @@ type Options struct {
 // Registry is the control log as far as it was read, and its writer. It may be
 // used by several goroutines.
 type Registry struct {
-	opts   Options
-	writer *producer.ControlWriter
+	opts Options
 
-	mu         sync.Mutex
-	ring       *seal.Ring
+	reading  sync.Mutex // held by Read, unless Follow reads
+	followed bool       // guarded by reading
+
+	mu       sync.Mutex
+	ring     *seal.Ring
+	writer   *producer.ControlWriter
+	*state                 // what counts
+	fresh    *state        // what was read so far of a log that was made anew; nil = it was not
+	next     int64         // from where reading goes on
+	last     int64         // the offset of the last record that was read
+	whole    bool          // it was read to its end once
+	changed  chan struct{} // closed and replaced by each change, once whole
+	watchers []func(Entry)
+
+	results sync.Map // result by name
+}
+
+// state is what the records say.
+type state struct {
 	connectors map[string]schemas.Connector
 	broken     map[string]error // connectors whose record cannot be read
 	keys       map[string]schemas.SealingKey
 	jobs       map[string]map[string]Job // by connector and id
 	rest       map[string]Entry          // bells, by key
-	next       int64                     // from where reading goes on
-	last       int64                     // the offset of the last record that was read
-	whole      bool                      // it was read to its end once
-	again      bool                      // but is being read anew
-	changed    chan struct{}             // closed and replaced by each change, once whole
-	watchers   []func(Entry)
+}
 
-	results sync.Map // result by name
+func newState() *state {
+	return &state{
+		connectors: map[string]schemas.Connector{}, broken: map[string]error{},
+		keys: map[string]schemas.SealingKey{}, jobs: map[string]map[string]Job{}, rest: map[string]Entry{},
+	}
 }
 
 // Entry is a record of the control log.
@@ -67,21 +82,14 @@ type Entry struct {
 
 // New returns a registry that has read nothing yet: see Follow and Read.
 func New(opts Options) *Registry {
-	r := &Registry{
-		opts:    opts,
-		ring:    opts.Ring,
-		writer:  &producer.ControlWriter{Cluster: opts.Cluster, Topics: opts.Topics, Group: opts.Group},
-		changed: make(chan struct{}),
+	return &Registry{
+		opts: opts, ring: opts.Ring, writer: newWriter(opts),
+		state: newState(), next: -1, last: -1, changed: make(chan struct{}),
 	}
-	r.forget()
-	return r
 }
 
-// forget begins anew. The caller holds the lock, or is alone.
-func (r *Registry) forget() {
-	r.connectors, r.broken = map[string]schemas.Connector{}, map[string]error{}
-	r.keys, r.rest, r.jobs = map[string]schemas.SealingKey{}, map[string]Entry{}, map[string]map[string]Job{}
-	r.next, r.last = -1, -1
+func newWriter(opts Options) *producer.ControlWriter {
+	return &producer.ControlWriter{Cluster: opts.Cluster, Topics: opts.Topics, Group: opts.Group}
 }
 
 // Topic is the name of the control log.

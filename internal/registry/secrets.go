@@ -162,7 +162,7 @@ func (r *Registry) Publish(ctx context.Context, who Who) error {
 	if !ok {
 		return nil
 	}
-	return r.writer.Change(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
+	return r.Write(ctx, func(known map[string][]byte) ([]schemas.Record, error) {
 		now := time.Now().UTC()
 		records := publish(known, key, now)
 		if len(records) == 0 {
@@ -219,7 +219,7 @@ func (r *Registry) Reseal(ctx context.Context, who Who) (changed int, failed map
 	}
 	for some := range slices.Chunk(old, batch) {
 		n := 0
-		err := r.writer.Change(ctx, func(known map[string][]byte) (records []schemas.Record, err error) {
+		err := r.Write(ctx, func(known map[string][]byte) (records []schemas.Record, err error) {
 			n = 0
 			for _, c := range some {
 				more, err := r.reseal(known, c, key, who)
