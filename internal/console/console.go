@@ -94,13 +94,13 @@ func (o *Options) routes(d *doors) []route {
 		{"POST /logout", nobody, d.signOut},
 		{"GET /metrics", viewer, promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}).ServeHTTP},
 	}
-	return append(append(all, o.apiRoutes()...), o.pageRoutes()...)
+	return append(append(all, o.apiRoutes(d)...), o.pageRoutes()...)
 }
 
-func (o *Options) apiRoutes() []route {
+func (o *Options) apiRoutes(d *doors) []route {
 	return []route{
 		{"GET /api/v1/openapi.json", viewer, openAPI},
-		{"GET /api/v1/stream", viewer, (&streams{opts: o}).serve},
+		{"GET /api/v1/stream", viewer, (&streams{opts: o, doors: d}).serve},
 		{"GET /api/v1/fleet", viewer, o.fleet},
 		{"GET /api/v1/shards", viewer, func(w http.ResponseWriter, _ *http.Request) { answer(w, o.Shards()) }},
 		{"GET /api/v1/audit", viewer, o.audit},

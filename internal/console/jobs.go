@@ -226,6 +226,9 @@ func (o *Options) submitJob(w http.ResponseWriter, r *http.Request) {
 		var plan jobs.Plan
 		if plan, f = o.planJob(ctx, p.Wish); f == nil {
 			p.Plan = &shownPlan{plan.Kind, plan.Connector, plan.From, plan.To, plan.Kept, plan.Why}
+			// What is asked for ends where it was seen to, however long that takes.
+			to := plan.To.UTC().Format(time.RFC3339Nano)
+			p.Wish.To = &to
 		}
 	}
 	status := http.StatusOK

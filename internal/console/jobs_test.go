@@ -88,7 +88,7 @@ func TestJobs(t *testing.T) {
 		}
 	}
 	form := map[string]string{"action": "plan", "kind": "backfill", "connector": "acme", "from": "2026-11-26T00:00:00Z"}
-	if page := fill(h, "/jobs/new", form).Body.String(); !strings.Contains(page, "to 2026-11-26T01:00:00Z") || !strings.Contains(page, `value="ask"`) {
+	if page := fill(h, "/jobs/new", form).Body.String(); !strings.Contains(page, "to 2026-11-26T01:00:00Z") || !strings.Contains(page, `value="ask"`) || !strings.Contains(page, `name="to" value="2026-11-26T01:00:00Z"`) {
 		t.Errorf("the plan is not shown: %s", page)
 	}
 	if page := ask(h, "GET", "/jobs/new?connector=acme", "").Body.String(); !strings.Contains(page, `value="acme"`) {

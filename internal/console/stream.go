@@ -16,7 +16,8 @@ const (
 	// streamPace is the least time between two sendings of a stream.
 	streamPace = 250 * time.Millisecond
 	// streamLook is how often a stream looks for states that nobody tells of: of
-	// connectors whose instance is dead.
+	// connectors whose instance is dead; and whether its caller would still be let
+	// in.
 	streamLook = 5 * time.Second
 	// streamPatience is how long a browser may take to read.
 	streamPatience = 10 * time.Second
@@ -24,13 +25,14 @@ const (
 
 // streams sends what changes to open pages.
 type streams struct {
-	opts *Options
-	open atomic.Int64
+	opts  *Options
+	doors *doors
+	open  atomic.Int64
 }
 
 // serve sends an event "connector" with the connector's row for each of those
-// asked for, now and at each change, until the caller goes; and an event
-// "counts" with how many are in each state.
+// asked for, now and at each change, until the caller goes, or would not be let in
+// any more; and an event "counts" with how many are in each state.
 func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 	names := r.URL.Query()["connector"]
 	if len(names) > maxPerPage {
@@ -57,6 +59,9 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case <-look.C:
+			if s.doors.caller(r).role < viewer {
+				return // signed out, or the token is another one now
+			}
 			if st.counts() != nil || st.send(st.silent(names)) != nil {
 				return
 			}
