@@ -136,7 +136,8 @@ func (s *State) foreign(o *State) error {
 // is published again. What lies before the window that was, is forgotten. A
 // position that goes forward takes the window's start along: a sweep would
 // bring back what is to be skipped. What was verified stays so, but for what is
-// asked for again: nothing that is skipped counts as verified.
+// asked for again: nothing that is skipped counts as verified, and where nothing was
+// yet, verifying begins with it.
 func (p *Plan) move(to time.Time) {
 	before, doc := &p.Before, p.Target.Import
 	o := before.Offset
@@ -154,6 +155,9 @@ func (p *Plan) move(to time.Time) {
 	} else {
 		p.Skip = Range{before.Offset.WindowStart, to} // late events, too
 		o.WindowStart = to
+		if o.VerifiedThrough.IsZero() {
+			o.VerifiedThrough = p.Skip.From
+		}
 		if doc != nil {
 			o.WindowStart = later(before.Offset.WindowStart, doc.Offset.WindowStart)
 		}

@@ -239,6 +239,7 @@ func TestMoveVerified(t *testing.T) {
 		"import of what was":      {s, Target{Import: &edited}, at.Add(-3 * time.Hour)},
 		"import where nothing is": {State{Connector: "acme", Fresh: true}, Target{Import: &edited}, at.Add(-3 * time.Hour)},
 		"never verified":          {State{Connector: "acme", Offset: schemas.Offset{Domain: "acme.onelogin.com", Through: at, WindowStart: at}}, Target{Back: time.Hour}, time.Time{}},
+		"never verified, forward": {State{Connector: "acme", Offset: schemas.Offset{Domain: "acme.onelogin.com", Through: at, WindowStart: at.Add(-time.Hour)}}, Target{Through: at.Add(time.Hour)}, at.Add(-time.Hour)},
 	} {
 		p, err := c.from.Move(c.target, at.Add(2*time.Hour))
 		if got := p.After.Offset.VerifiedThrough; err != nil || !got.Equal(c.want) || got.After(p.After.Offset.WindowStart) {
