@@ -201,8 +201,8 @@ Everybody who is compared reads the same simulated OneLogin in the same run and 
 three replicas), the simulator, the reader and whoever is measured share the machine. A catch-up is measured from the moment
 the first page is given out to the moment a read-committed consumer has the last event; a ratio is the median of the ratios
 of the rounds, after five of each page size that warm the brokers up. Before its first page or transaction each party waits until
-the machine is quiet, all processes together below a fifth of a core for a second: what the brokers still do for topics that
-were made or deleted is nobody's. Processor time is that of the operating system's account.
+the machine is quiet, all processes together below a fifth of a core for a second: background work of the brokers (for topics that
+were made or deleted) is charged to no one. Processor time is that of the operating system's account.
 
 - *bare client*: fetches pages, splits them with encoding/json and throws them away; no Kafka. *Unchecked*: the same without
   looking whether a page is JSON, little more than the time of the transfer.
