@@ -64,21 +64,42 @@ func (f *fields) apply(cmd *cobra.Command, d *registry.Draft) error {
 		if !ok || name == "" {
 			return usage(errors.New("--set wants field=value, e.g. --set 'poll={min: 5s}'"))
 		}
-		var value any
-		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
-			return usage(fmt.Errorf("--set %s: the value is no YAML", clean(name)))
+		if err := setField(d, settings, name, text); err != nil {
+			return usage(fmt.Errorf("--set %s: %w", clean(name), err))
 		}
-		if value == nil {
-			delete(settings, name)
-			continue
-		}
-		raw, err := json.Marshal(value)
-		if err != nil {
-			return usage(fmt.Errorf("--set %s: the value cannot be written as JSON", clean(name)))
-		}
-		settings[name] = raw
 	}
 	d.Settings = settings
+	return nil
+}
+
+// setField sets a field that has no flag. One that has is refused: a record has it
+// elsewhere, and what is among its settings would count for nothing.
+func setField(d *registry.Draft, settings map[string]json.RawMessage, name, text string) error {
+	var value any
+	if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+		return errors.New("the value is no YAML")
+	}
+	switch paused, isBool := value.(bool); name {
+	case "domain", "client_id", "base_url":
+		return fmt.Errorf("it has a flag of its own: --%s", strings.ReplaceAll(name, "_", "-"))
+	case "name", "type":
+		return errors.New("it is not to be chosen")
+	case "paused":
+		if value != nil && !isBool {
+			return errors.New("the value is neither true nor false")
+		}
+		d.Paused = paused
+		return nil
+	}
+	if value == nil {
+		delete(settings, name)
+		return nil
+	}
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return errors.New("the value cannot be written as JSON")
+	}
+	settings[name] = raw
 	return nil
 }
 

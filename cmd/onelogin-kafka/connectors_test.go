@@ -70,8 +70,15 @@ func TestConnectorsByCommand(t *testing.T) {
 	active("the tenant to be PAUSED", "PAUSED")
 	do(exitOK, "resumed", c("connectors", "resume", tenant.Name)...)
 	active("the tenant to be ACTIVE again", "ACTIVE")
+	for set, says := range map[string]string{"domain=globex": "a flag of its own: --domain", "type=x": "not to be chosen", "paused=1": "neither true nor false", "poll={": "no YAML"} {
+		do(exitUsage, says, c("connectors", "edit", tenant.Name, "--set", set)...)
+	}
+	do(exitOK, "saved, generation 4", c("connectors", "edit", tenant.Name, "--set", "paused=true")...)
+	active("the tenant to be PAUSED by a field", "PAUSED")
+	do(exitOK, "saved, generation 5", c("connectors", "edit", tenant.Name, "--set", "paused=")...)
+	active("the tenant to be ACTIVE by a field", "ACTIVE")
 	do(exitFail, "enter the client secret", c("connectors", "edit", tenant.Name, "--base-url", "https://elsewhere.example")...)
-	do(exitOK, "saved, generation 4", c("connectors", "edit", tenant.Name, "--set", "page_size=50", "--json=false")...)
+	do(exitOK, "saved, generation 6", c("connectors", "edit", tenant.Name, "--set", "page_size=50", "--json=false")...)
 
 	do(exitOK, "1 of 1 secrets open", c("secrets", "check")...)
 	do(exitOK, "nothing was changed", c("secrets", "rotate")...)
