@@ -1,5 +1,5 @@
-// Package docs_test holds the pages against the code: links, metrics and
-// configuration keys.
+// Package docs_test holds the pages against the code: links, metrics, alerts,
+// commands, configuration keys with their defaults, and samples.
 package docs_test
 
 import (
