@@ -104,6 +104,7 @@ func (s *State) Move(target Target, now time.Time) (Plan, error) {
 	if s.Fresh {
 		p.After = *target.Import
 		p.After.Offset.UpdatedAt = now
+		p.After.Offset.SecretGeneration = 0 // it counts on the control log that it comes from
 		p.After.Offset.VerifiedThrough = earlier(p.After.Offset.VerifiedThrough, p.After.Offset.WindowStart)
 		p.Again = Range{p.After.Offset.WindowStart, later(p.After.Offset.WindowStart, now)}
 		p.Repeat = p.Again

@@ -115,8 +115,10 @@ func TestImport(t *testing.T) {
 		t.Errorf("its own export: got %+v, %v", p, err)
 	}
 	fresh := State{Connector: "acme", Fresh: true, Minutes: map[time.Time][]int64{}}
-	p, err = fresh.Move(Target{Import: &same}, noon)
-	if err != nil || !p.After.equal(&same) || len(p.Records(noon)) != 4 {
+	elsewhere := sample() // the fifth secret of another deployment's control log
+	elsewhere.Offset.SecretGeneration = 5
+	p, err = fresh.Move(Target{Import: &elsewhere}, noon)
+	if err != nil || p.After.Offset.SecretGeneration != 0 || !p.After.equal(&same) || len(p.Records(noon)) != 4 {
 		t.Errorf("into nothing: got %+v, %v", p, err)
 	}
 }
