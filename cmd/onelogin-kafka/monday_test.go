@@ -19,13 +19,19 @@ import (
 // three nodes, fifty tenants, and a page of documentation.
 type office struct {
 	*transcript
-	sim     *simulator.Server
-	base    string
-	brokers []string
-	dir     string
+	sim      *simulator.Server
+	base     string
+	brokers  []string
+	dir      string
+	customer simulator.Tenant // that comes and goes
 }
 
-const officeTenants = 50
+const (
+	officeTenants = 50
+	// inFiles and withKey are lines of a configuration.
+	inFiles = "connectors_dir: connectors.d\n"
+	withKey = "secrets: {keys: [{private_key_file: keys/2026-11, active: true}]}\n"
+)
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
@@ -51,8 +57,8 @@ func newOffice(t *testing.T) *office {
 		o.write("connectors.d/"+tenant.Name+".yaml", fmt.Sprintf("name: %s\ndomain: %s\nclient_id: %s\nclient_secret_file: secrets/%s\nbase_url: %s\npoll: {min: 1s, max: 3s}\n",
 			tenant.Name, tenant.Domain, tenant.ClientID, tenant.Name, o.base))
 	}
-	o.main("onelogin-kafka.yaml", "one", "")
-	o.main("two.yaml", "two", "")
+	o.main("onelogin-kafka.yaml", "one", inFiles)
+	o.main("two.yaml", "two", inFiles)
 	return o
 }
 
@@ -70,7 +76,7 @@ func (o *office) write(path, text string) {
 // main writes an instance's configuration.
 func (o *office) main(file, instance, more string) string {
 	o.t.Helper()
-	text := fmt.Sprintf("kafka: {brokers: [%s]}\ninstance: %s\nhttp: {listen: \"127.0.0.1:0\"}\nconnectors_dir: connectors.d\n%s", strings.Join(o.brokers, ", "), instance, more)
+	text := fmt.Sprintf("kafka: {brokers: [%s]}\ninstance: %s\nhttp: {listen: \"127.0.0.1:0\"}\n%s", strings.Join(o.brokers, ", "), instance, more)
 	o.write(file, text)
 	return text
 }
@@ -95,18 +101,23 @@ func TestMonday(t *testing.T) {
 	o.back()
 	o.hole()
 	o.offboard(one, two)
-	for _, c := range []*command{one, two} {
-		if code := c.end(); code != exitOK {
-			t.Errorf("run: got exit %d\n%s", code, c.errs.String())
-		}
-		o.all.WriteString(c.out.String() + c.errs.String())
-	}
+	o.ended(one)
+	o.ended(two)
 	for _, tenant := range o.sim.Tenants() {
 		if strings.Contains(o.all.String(), tenant.ClientSecret) {
 			t.Errorf("the secret of %s was shown", tenant.Name)
 		}
 	}
 	o.hold()
+}
+
+// ended stops an instance.
+func (o *office) ended(instance *command) {
+	o.t.Helper()
+	if code := instance.end(); code != exitOK {
+		o.t.Errorf("run: got exit %d\n%s", code, instance.errs.String())
+	}
+	o.all.WriteString(instance.out.String() + instance.errs.String())
 }
 
 // firstLook: what is wrong is told before anything runs.
@@ -140,17 +151,23 @@ func (o *office) onboard() {
 	o.say("## A new customer\n\nTenants can live in Kafka instead of files; their secrets are sealed there. Once, a key is made and named in the configuration of every instance,\nwhich they read again by themselves:")
 	o.run(exitOK, "name it in the configuration", "secrets", "keygen", "keys/2026-11")
 	for file, instance := range map[string]string{"onelogin-kafka.yaml": "one", "two.yaml": "two"} {
-		o.main(file, instance, "secrets: {keys: [{private_key_file: keys/2026-11, active: true}]}\n")
+		o.main(file, instance, inFiles+withKey)
 	}
-	tenant, err := o.sim.AddTenant(simulator.Tenant{Name: umbrella, Backlog: 600, BacklogSpan: simulator.Duration(23 * time.Hour), Traffic: simulator.Traffic{Rate: 1}})
+	var err error
+	o.customer, err = o.sim.AddTenant(simulator.Tenant{Name: umbrella, Backlog: 600, BacklogSpan: simulator.Duration(23 * time.Hour), Traffic: simulator.Traffic{Rate: 1}})
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.write("umbrella.secret", tenant.ClientSecret+"\n")
+	o.write("umbrella.secret", o.customer.ClientSecret+"\n")
 	o.say("Then one command puts the tenant on the control log, once its connection was tried:")
-	o.run(exitOK, "saved, generation 1", "connectors", "add", umbrella, "--domain", tenant.Domain, "--client-id", tenant.ClientID, "--base-url", o.base,
-		"--client-secret-file", "umbrella.secret", "--set", "poll={min: 1s, max: 3s}", "--test", "--reason", "new customer, order 4711")
+	o.add("--test", "--reason", "new customer, order 4711")
 	o.until(exitOK, "1 connectors: 1 ACTIVE\n", "status", umbrella)
+}
+
+func (o *office) add(how ...string) {
+	o.t.Helper()
+	o.run(exitOK, "saved, generation 1", append([]string{"connectors", "add", umbrella, "--domain", o.customer.Domain, "--client-id", o.customer.ClientID, "--base-url", o.base,
+		"--client-secret-file", "umbrella.secret", "--set", "poll={min: 1s, max: 3s}"}, how...)...)
 }
 
 // rotate: the secret is replaced at OneLogin, and here.
@@ -160,7 +177,7 @@ func (o *office) rotate() {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.until(exitFail, "Credentials error", "status", umbrella)
+	o.until(exitFail, "Authentication Stage: Credentials error", "status", umbrella)
 	o.write("umbrella.secret", secret+"\n")
 	o.say("The new one is entered, tried, sealed, and in use at once:")
 	o.run(exitOK, "saved, generation 2", "connectors", "edit", umbrella, "--client-secret-file", "umbrella.secret", "--test", "--reason", "rotated by the customer")
@@ -169,6 +186,10 @@ func (o *office) rotate() {
 
 // back: a position goes back by an hour.
 func (o *office) back() {
+	eventually(o.t, "everything of the tenant to have been read twice", func() bool {
+		_, out := o.try("status", umbrella, "--json")
+		return strings.Contains(out, `"complete_through"`)
+	})
 	o.say("## An hour again\n\nA consumer has lost an hour and cannot read the topic again. The plan is printed first, and says what it costs:")
 	o.run(exitOK, "nothing was changed; --yes does it", "offsets", "set", umbrella, "--back", "1h")
 	o.run(exitOK, "done: umbrella goes on from there by itself", "offsets", "set", umbrella, "--back", "1h", "--yes", "--reason", "ticket 815")
@@ -186,10 +207,45 @@ func (o *office) hole() {
 	o.say("## Is anything missing?\n\n`verify` compares the topic with OneLogin, event by event:")
 	span := o.span()
 	o.run(exitOK, " 0 missing, 0 altered, 0 twice", append([]string{"verify", umbrella}, span...)...)
-	o.say("And it would say so: of a copy of the topic, out of which somebody has cut five events,")
+	o.say("And it would say so. Of a copy of the topic somebody has cut five events out. The tenant rests while it is made, so that its position fits:")
+	o.run(exitOK, "paused", "connectors", "pause", umbrella, "--reason", "copying the topic")
+	o.until(exitOK, "1 connectors: 1 PAUSED\n", "status", umbrella)
 	cut(o.t, o.brokers, "onelogin.events", "onelogin.copy", umbrella, 200, 205)
-	o.main("copy.yaml", "copy", "secrets: {keys: [{private_key_file: keys/2026-11, active: true}]}\ntopics: {events: {name: onelogin.copy}}\n")
-	o.run(exitFail, "5 missing", append([]string{"verify", umbrella, "--config", "copy.yaml"}, span...)...)
+	o.show("$ onelogin-kafka offsets export umbrella > position.json\n")
+	code, position, errs := runCommand(o.t, "offsets", "export", umbrella)
+	if code != exitOK {
+		o.t.Fatalf("offsets export: got exit %d: %s", code, errs)
+	}
+	o.write("position.json", position)
+	o.run(exitOK, "resumed", "connectors", "resume", umbrella)
+	third := o.copied()
+	o.run(exitFail, " 5 missing, 0 altered, 0 twice", append([]string{"verify", umbrella, "--config", "copy.yaml"}, span...)...)
+	o.say("`--repair` has whoever polls the tenant publish what is missing, beside the live poll, and nothing else:")
+	o.run(exitOK, " 5 missing and 5 of them published, 0 altered, 0 twice",
+		append([]string{"verify", umbrella, "--config", "copy.yaml", "--repair", "--reason", "ticket 816"}, span...)...)
+	o.run(exitOK, " 0 missing, 0 altered, 0 twice", append([]string{"verify", umbrella, "--config", "copy.yaml"}, span...)...)
+	o.ended(third)
+}
+
+// copied starts a second deployment, which goes on from the position on the copy.
+func (o *office) copied() *command {
+	o.t.Helper()
+	more := withKey + `group: onelogin-copy
+topics: {events: {name: onelogin.copy}, offsets: {name: copy.offsets}, status: {name: copy.status},
+  deadletter: {name: copy.deadletter}, connectors: {name: copy.connectors}, audit: {name: copy.audit}}
+`
+	o.say("The copy belongs to a deployment of its own, whose `copy.yaml` names another group and other topics. The tenant is added paused, gets the position, and goes on from there:")
+	o.show("$ cat copy.yaml\n" + o.main("copy.yaml", "copy", more) + "$ onelogin-kafka run --config copy.yaml &\n")
+	third := startCommand(o.t, "run", "--config", "copy.yaml")
+	eventually(o.t, "the topics of the copy", func() bool {
+		code, _ := o.try("connectors", "list", "--config", "copy.yaml")
+		return code == exitOK
+	})
+	o.add("--set", "paused=true", "--config", "copy.yaml")
+	o.run(exitOK, "done: umbrella", "offsets", "import", "position.json", "--config", "copy.yaml", "--yes")
+	o.run(exitOK, "resumed", "connectors", "resume", umbrella, "--config", "copy.yaml")
+	o.until(exitOK, "1 connectors: 1 ACTIVE\n", "status", "--config", "copy.yaml")
+	return third
 }
 
 // offboard: the contract ends, and nothing is left to alert on.

@@ -78,6 +78,9 @@ func (tr *transcript) until(code int, says string, args ...string) string {
 	return out
 }
 
+// slow are lines that only a slow machine shows: how far a comparison is, and what is tried again.
+var slow = regexp.MustCompile(`(?m)^(reading the topic: | *\d+ %  |onelogin-kafka: .*; trying again$).*\n`)
+
 var special = regexp.MustCompile(`^[\w./:=@%+,-]+$`)
 
 func (tr *transcript) told(code int, out string, args ...string) {
@@ -92,7 +95,7 @@ func (tr *transcript) told(code int, out string, args ...string) {
 	if code != exitOK {
 		exit = fmt.Sprintf("        # exit code %d", code)
 	}
-	tr.show("$ " + strings.Join(quoted, " ") + exit + "\n" + elide(out))
+	tr.show("$ " + strings.Join(quoted, " ") + exit + "\n" + elide(slow.ReplaceAllString(out, "")))
 }
 
 // alike are lines of which a few stand for many.
@@ -129,6 +132,8 @@ var differs = []struct {
 }{
 	{regexp.MustCompile(`(?m)^(\S+ +(?:ACTIVE|FAILING|INACTIVE|PAUSED|CATCHING_UP|THROTTLED) ).*$`), "$1…"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`\b\d{8}-\d{6}-[0-9a-z]{5}\b`), "JOB"},
+	{regexp.MustCompile(`request id "[0-9a-f]+"`), `request id "KEY"`}, // without its leading zeros
 	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "KEY"},
 	{regexp.MustCompile(`\S+@\S+?([\s,;)"]|$)`), "WHO$1"},
 	{regexp.MustCompile(`\b[\d.]+(ns|µs|ms|s|m|h|d)\b`), "LONG"},
