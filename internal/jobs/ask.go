@@ -129,6 +129,9 @@ func (b *Board) Ask(ctx context.Context, w Wish, who registry.Who) (Job, error) 
 	return joined(registry.Job{ID: r.ID, Connector: r.Connector, Request: r}, nil), nil
 }
 
+// idTime is what an id begins with.
+const idTime = "20060102-150405"
+
 // newID is an id that sorts behind those of before, and is no other's.
 func newID(now time.Time, known map[string][]byte) string {
 	last := ""
@@ -137,15 +140,10 @@ func newID(now time.Time, known map[string][]byte) string {
 			last = max(last, k.ID)
 		}
 	}
-	for {
-		id := now.UTC().Format("20060102-150405-") + strings.ToLower(rand.Text()[:5])
-		if at, err := time.Parse("20060102-150405", last[:min(len(last), 15)]); err == nil && !at.Before(now.Truncate(time.Second)) && at.Sub(now) < time.Hour {
-			now = at.Add(time.Second) // somebody's clock is ahead, or it is the same second
-			last = ""
-			continue
-		}
-		return id
+	if at, err := time.Parse(idTime, last[:min(len(last), len(idTime))]); err == nil && !at.Before(now.Truncate(time.Second)) && at.Sub(now) < time.Hour {
+		now = at.Add(time.Second) // somebody's clock is ahead, or it is the same second
 	}
+	return now.UTC().Format(idTime) + "-" + strings.ToLower(rand.Text()[:5])
 }
 
 // outdated are the tombstones of jobs that have ended and need not be shown any
@@ -168,9 +166,9 @@ func written(r schemas.JobRequest, now time.Time) schemas.Record {
 }
 
 func audit(who registry.Who, action, connector string, before, after []byte, now time.Time) schemas.Record {
-	return schemas.AuditEntry{
-		At: now, By: who.By, Via: who.Via, Action: action, Connector: connector, Shard: -1, Before: before, After: after, Reason: who.Reason,
-	}.Record()
+	entry := who.Entry(action, now)
+	entry.Connector, entry.Before, entry.After = connector, before, after
+	return entry.Record()
 }
 
 // ErrEnded is wrapped by the error for a job that cannot be cancelled, as it has

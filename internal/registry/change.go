@@ -21,6 +21,12 @@ type Who struct {
 	Reason string
 }
 
+// Entry is what the audit topic says of an action that is of no shard, less what
+// was changed.
+func (w Who) Entry(action string, now time.Time) schemas.AuditEntry {
+	return schemas.AuditEntry{At: now, By: w.By, Via: w.Via, Action: action, Shard: -1, Reason: w.Reason}
+}
+
 // Draft is a connector as somebody wants it.
 type Draft struct {
 	Name, Type, Domain, ClientID, BaseURL string
@@ -197,7 +203,7 @@ func seen(known map[string][]byte, name string, generation int64) (*schemas.Conn
 
 // written are the records of one change. after is nil for a removal.
 func written(after, before *schemas.Connector, action string, who Who, now time.Time) []schemas.Record {
-	entry := schemas.AuditEntry{At: now, By: who.By, Via: who.Via, Action: action, Shard: -1, Reason: who.Reason}
+	entry := who.Entry(action, now)
 	r := schemas.Record{Topic: schemas.Connectors, Time: now}
 	if before != nil {
 		entry.Connector, entry.Before = before.Name, before.Shown()

@@ -118,7 +118,8 @@ func (r *Registry) leave(ctx context.Context, name, action string, who Who, jobs
 		if wrote = len(all) > 0; !wrote {
 			return nil, nil
 		}
-		entry := schemas.AuditEntry{At: now, By: who.By, Via: who.Via, Action: action, Connector: name, Shard: shard, Reason: who.Reason}
+		entry := who.Entry(action, now)
+		entry.Connector, entry.Shard = name, shard
 		if value := known[name][name]; value != nil {
 			entry.Before = value
 		}

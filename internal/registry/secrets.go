@@ -168,7 +168,8 @@ func (r *Registry) Publish(ctx context.Context, who Who) error {
 		if len(records) == 0 {
 			return nil, nil
 		}
-		entry := schemas.AuditEntry{At: now, By: who.By, Via: who.Via, Action: "secrets.activate", Shard: -1, After: fmt.Appendf(nil, `{"key_id":%q}`, key.ID()), Reason: who.Reason}
+		entry := who.Entry("secrets.activate", now)
+		entry.After = fmt.Appendf(nil, `{"key_id":%q}`, key.ID())
 		return append(records, entry.Record()), nil
 	})
 }

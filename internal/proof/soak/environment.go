@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -291,6 +292,21 @@ func (in *Instance) get(path string, v any) error {
 		return nil
 	}
 	return json.NewDecoder(res.Body).Decode(v)
+}
+
+// metrics are all of an instance's, as Prometheus reads them.
+func (in *Instance) metrics() ([]byte, error) {
+	url, ok := in.URL()
+	if !ok {
+		return nil, errors.New("no console yet")
+	}
+	client := http.Client{Timeout: answerWithin}
+	res, err := client.Get(url + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return io.ReadAll(res.Body)
 }
 
 // statusError is an answer of the console that is not 200.

@@ -1,9 +1,7 @@
 package soak
 
 import (
-	"io"
 	"math/rand/v2"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -236,14 +234,7 @@ var rebalancesPattern = regexp.MustCompile(`(?m)^onelogin_rebalances_total (\d+)
 // rebalances is how many assignments the instance has received.
 func (in *Instance) rebalances(tb testing.TB) int {
 	tb.Helper()
-	url, _ := in.URL()
-	client := http.Client{Timeout: answerWithin}
-	res, err := client.Get(url + "/metrics")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
+	text, err := in.metrics()
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,8 +1,6 @@
 package soak
 
 import (
-	"bufio"
-	"net/http"
 	"strings"
 	"time"
 
@@ -30,23 +28,17 @@ func (w *World) quotas(on bool, instances ...string) error {
 // throttled tells whether a running instance was held back by a quota since it was started.
 func (w *World) throttled() bool {
 	for _, in := range w.all() {
-		url, ok := in.URL()
-		if !ok || in.Ended() {
+		if in.Ended() {
 			continue
 		}
-		client := http.Client{Timeout: answerWithin}
-		res, err := client.Get(url + "/metrics")
+		text, err := in.metrics()
 		if err != nil {
 			continue
 		}
-		hit := false
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-			line := lines.Text()
-			hit = hit || strings.HasPrefix(line, "onelogin_kafka_throttled_seconds_total{") && !strings.HasSuffix(line, " 0")
-		}
-		res.Body.Close()
-		if hit {
-			return true
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "onelogin_kafka_throttled_seconds_total{") && !strings.HasSuffix(strings.TrimSuffix(line, "\n"), " 0") {
+				return true
+			}
 		}
 	}
 	return false
