@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"onelogin-kafka/internal/jobs"
+	"onelogin-kafka/producer/wire"
 )
 
 // deskLook is how often a desk looks for news of jobs.
@@ -44,7 +45,8 @@ func (d *Desk) Run(ctx context.Context) {
 			return
 		}
 		if text := trouble(err); text != said {
-			if said = text; err != nil {
+			// A topic that no instance was at yet need not be there.
+			if said = text; err != nil && !errors.Is(err, wire.ErrUnknownTopic) {
 				d.log.Warn().Err(err).Msg("the console cannot read the jobs: what it shows grows old")
 			}
 		}

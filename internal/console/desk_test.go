@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,16 +19,16 @@ import (
 // slow is a Jobs whose readings take their time, or the caller's.
 type slow struct {
 	pile
-	takes time.Duration
-	reads int
+	takes atomic.Int64 // nanoseconds
+	reads atomic.Int64
 }
 
 func (s *slow) List(ctx context.Context, _ ...string) ([]jobs.Job, error) {
-	s.reads++
-	was := append([]jobs.Job(nil), s.all...)
+	s.reads.Add(1)
+	was, err := s.pile.List(ctx)
 	select {
-	case <-time.After(s.takes):
-		return was, nil
+	case <-time.After(time.Duration(s.takes.Load())):
+		return was, err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("reading the jobs: %w", ctx.Err())
 	}
@@ -39,7 +40,8 @@ func TestDesk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		src := &slow{takes: time.Second}
+		src := &slow{}
+		src.takes.Store(int64(time.Second))
 		o := open()
 		o.Desk = NewDesk(src, zerolog.Nop())
 		h := Handler(o)
@@ -67,13 +69,13 @@ func TestDesk(t *testing.T) {
 			t.Fatal(f.detail)
 		}
 		time.Sleep(time.Second)
-		if src.reads != 1 {
-			t.Fatalf("got %d readings, want 1", src.reads)
+		if n := src.reads.Load(); n != 1 {
+			t.Fatalf("got %d readings, want 1", n)
 		}
 		shows("what was filed during a reading", asked.ID)
 		time.Sleep(2 * deskLook)
 		shows("read again", asked.ID, ">3s ago</time>")
-		src.takes = time.Hour
+		src.takes.Store(int64(time.Hour))
 		time.Sleep(time.Minute)
 		shows("while Kafka is away", asked.ID, "reading the jobs: context deadline exceeded", ">1m ago</time>")
 		cancel()

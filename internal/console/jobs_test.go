@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,11 +18,20 @@ import (
 )
 
 // pile is a Jobs in memory.
-type pile struct{ all []jobs.Job }
+type pile struct {
+	mu  sync.Mutex
+	all []jobs.Job
+}
 
-func (p *pile) List(context.Context, ...string) ([]jobs.Job, error) { return p.all, nil }
+func (p *pile) List(context.Context, ...string) ([]jobs.Job, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.all), nil
+}
 
 func (p *pile) Get(_ context.Context, id string) (jobs.Job, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, j := range p.all {
 		if j.ID == id {
 			return j, nil
@@ -39,8 +50,11 @@ func (p *pile) Plan(_ context.Context, w jobs.Wish) (jobs.Plan, error) {
 func (p *pile) Ask(_ context.Context, w jobs.Wish, who registry.Who) (jobs.Job, error) {
 	r := schemas.JobRequest{ID: "20261127-060000-abcde", Kind: w.Kind, Connector: w.Connector, From: w.From, AskedBy: who.By, AskedAt: time.Now(), Reason: who.Reason}
 	progress := &schemas.JobProgress{ID: r.ID, Kind: w.Kind, State: schemas.JobRunning, Instance: "two", StartedAt: time.Now(), UpdatedAt: time.Now(), Report: schemas.Report{From: w.From, To: w.From.Add(time.Hour), Through: w.From.Add(15 * time.Minute), Events: 42, Missing: 3, Repaired: 2}}
-	p.all = append(p.all, jobs.Job{ID: r.ID, Connector: r.Connector, State: jobs.Running, Request: r, Progress: progress})
-	return p.all[len(p.all)-1], nil
+	j := jobs.Job{ID: r.ID, Connector: r.Connector, State: jobs.Running, Request: r, Progress: progress}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, j)
+	return j, nil
 }
 
 func (p *pile) Cancel(ctx context.Context, id string, _ registry.Who) (jobs.Job, error) {
@@ -49,6 +63,8 @@ func (p *pile) Cancel(ctx context.Context, id string, _ registry.Who) (jobs.Job,
 		return j, fmt.Errorf("job %w", jobs.ErrEnded)
 	}
 	if err == nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.all[0].State = jobs.Cancelled
 		j = p.all[0]
 	}
