@@ -50,7 +50,11 @@ func TestSchedule(t *testing.T) {
 	hits := w.hits()
 	report := w.conclude(finish)
 	t.Logf("faults: %v, %d API faults hit; slowest to get on again: %s of the machine's time", sched.Hits, hits, slowest.Round(100*time.Millisecond))
-	if len(sched.Hits) == 0 || sched.Hits["throttled"] == 0 || hits == 0 || report.Published() == 0 {
+	if len(sched.Hits) == 0 || hits == 0 || report.Published() == 0 {
 		t.Error("no fault was hit: no data")
+	}
+	// Whether a quota is felt hangs on who has to catch up: in minutes by chance (TestKill sees to it), in an hour for sure.
+	if minutes >= 30 && sched.Hits["throttled"] == 0 {
+		t.Error("no quota was felt: no data")
 	}
 }
