@@ -24,7 +24,8 @@ fi
 step vet
 go vet "${patterns[@]}"
 
-# Packages whose tests run a real Kafka go one after the other: three JVMs fill two cores. The others run side by side.
+# Packages whose tests run a real Kafka go one after the other: three JVMs fill two cores when they start, and leave one idle later. The
+# others go beside them.
 kafka=$(go list ./internal/proof/kafkatest)
 go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}{{end}}' "${patterns[@]}" >"$work/tests"
 awk -v kafka="$kafka" -v plain="$work/plain" -v on_kafka="$work/kafka" '
@@ -33,23 +34,26 @@ awk -v kafka="$kafka" -v plain="$work/plain" -v on_kafka="$work/kafka" '
 [ -s "$work/tests" ] || { echo "no package has tests" >&2; exit 1; }
 
 go build -o "$work/report" ./scripts/report
-failed=0
 run() { # NAME PARALLEL PACKAGE...
-  local name=$1 parallel=$2
+  local name=$1 parallel=$2 failed=0
   shift 2
   [ $# -gt 0 ] || return 0
   step "$name: $# package(s)"
-  go test -json -race -shuffle=on -count=1 -timeout "$timeout" -p "$parallel" "$@" 2>"$work/stderr" | "$work/report" "$@" || failed=1
-  cat "$work/stderr" >&2
+  go test -json -race -shuffle=on -count=1 -timeout "$timeout" -p "$parallel" "$@" 2>"$work/stderr.$name" | "$work/report" "$@" || failed=1
+  cat "$work/stderr.$name" >&2
+  return "$failed"
 }
 
-# shellcheck disable=SC2046 # import paths have no spaces
-run "tests" "$(nproc)" $(cat "$work/plain")
 if [ -s "$work/kafka" ]; then
   step "Kafka's jars"
   go run ./internal/proof/kafkatest/up -fetch
 fi
+failed=0
+# shellcheck disable=SC2046 # import paths have no spaces
+run "tests" "$((($(nproc) + 1) / 2))" $(cat "$work/plain") &
+plain=$!
 # shellcheck disable=SC2046
-run "tests on a real Kafka" "$(($(nproc) >= 8 ? 2 : 1))" $(cat "$work/kafka")
+run "tests on a real Kafka" "$(($(nproc) >= 8 ? 2 : 1))" $(cat "$work/kafka") || failed=1
+wait "$plain" || failed=1
 [ "$failed" -eq 0 ] || { echo "FAILED" >&2; exit 1; }
 echo "all tests passed, none was skipped"
