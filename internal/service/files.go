@@ -1,5 +1,7 @@
 package service
 
+import "onelogin-kafka/source/onelogin"
+
 // Some files are kept for Kafka (a connection for each shard and broker at worst),
 // the console and what is read from disk: without them an instance that polls
 // everything could write nothing, and tell nobody.
@@ -10,7 +12,7 @@ const (
 )
 
 // forOneLogin returns how many connections to OneLogin may be open at once, 0
-// where there is no need of a bound, and warns where they are fewer than
+// where there is no need of a bound, and warns where fewer are kept than there are
 // connectors.
 func (s *Service) forOneLogin(connectors int) int {
 	limit := int(min(s.opts.Files, 1<<30))
@@ -18,8 +20,8 @@ func (s *Service) forOneLogin(connectors int) int {
 		return 0
 	}
 	left := limit - min(filesReserved, limit/mostReserved)
-	if left < connectors {
-		s.opts.Log.Warn().Int("limit", limit).Int("connections_to_onelogin", left).Int("connectors", connectors).
+	if kept := (onelogin.Limits{Connections: left}).Kept(); kept < connectors {
+		s.opts.Log.Warn().Int("limit", limit).Int("connections_to_onelogin", kept).Int("connectors", connectors).
 			Msg("the limit of open files (ulimit -n, LimitNOFILE) is low: the connectors share fewer connections than there are of them")
 	}
 	return left

@@ -18,8 +18,8 @@ func TestFilesAreReserved(t *testing.T) {
 		{files: 0, connectors: 10_000, want: 0},
 		{files: 1 << 20, connectors: 10_000, want: 1<<20 - 1024},
 		{files: 1<<63 - 1, connectors: 10_000, want: 1<<30 - 1024},
-		{files: 4096, connectors: 3072, want: 3072},
-		{files: 4096, connectors: 3073, want: 3072, warned: true},
+		{files: 4096, connectors: 3072 - 256, want: 3072},
+		{files: 4096, connectors: 3073 - 256, want: 3072, warned: true},
 		{files: 256, connectors: 3, want: 128},
 	} {
 		var log bytes.Buffer

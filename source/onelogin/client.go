@@ -76,6 +76,14 @@ type Limits struct {
 	Connections int
 }
 
+// mostSpare is how many connections are left to what is not idle, at most: those
+// that begin at once are few, see firstCalls.
+const mostSpare = 256
+
+// Kept is how many of Connections may be idle, 0 = no bound. Where connectors are
+// more, taking turns, nearly each call needs a handshake.
+func (l Limits) Kept() int { return l.Connections - min(l.Connections/2, mostSpare) }
+
 func (l Limits) withDefaults() Limits {
 	if l.Body <= 0 {
 		l.Body = 32 << 20

@@ -14,6 +14,10 @@ import (
 	"onelogin-kafka/source"
 )
 
+// headerBuffer holds most headers, in bytes. Each connection has two, and a body
+// goes past them.
+const headerBuffer = 1 << 10
+
 // NewTransport returns a transport fit for OneLogin: HTTP/1.1 with keep-alive
 // and gzip, the limits of l, and each client's own proxy. It trusts roots; nil
 // means the system's. Clients may share it.
@@ -30,14 +34,15 @@ func NewTransport(l Limits, roots *x509.CertPool) *http.Transport {
 		GetProxyConnectHeader:  askTunnel,
 		OnProxyConnectResponse: tunnelled,
 		DialContext:            dial,
-		// What is idle must leave room for what is not.
-		MaxIdleConns:           l.Connections / 2,
+		MaxIdleConns:           l.Kept(),
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    10 * time.Second,
 		ResponseHeaderTimeout:  l.ResponseHeader,
 		MaxResponseHeaderBytes: l.Header,
 		MaxIdleConnsPerHost:    2,
 		IdleConnTimeout:        90 * time.Second,
+		ReadBufferSize:         headerBuffer,
+		WriteBufferSize:        headerBuffer,
 		Protocols:              &h1,
 	}
 }
