@@ -72,7 +72,7 @@ func (p *Poller) Run(ctx context.Context, st State, sink Sink) error {
 	switch {
 	case !st.Fresh:
 		p.born = time.Time{}
-	case p.born.IsZero():
+	case p.born.IsZero(), !p.Committed().UpdatedAt.IsZero(): // never polled, or begun and forgotten since
 		p.born = time.Now()
 	}
 	p.resume(st)

@@ -153,8 +153,8 @@ func (p *Poller) setOffset(o schemas.Offset, fresh bool) {
 		p.status.LastEvent = o.Through
 		p.meters.lastEvent.Set(seconds(o.Through))
 	}
+	p.offset = o
 	if !fresh {
-		p.offset = o
 		complete := o.CompleteThrough
 		if complete.IsZero() { // nothing is yet
 			complete = o.WindowStart

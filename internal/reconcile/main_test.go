@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"onelogin-kafka/internal/position"
 	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
 )
@@ -115,4 +116,11 @@ func (t *topic) write(tenant string, evs ...schemas.Event) {
 	for i := range evs {
 		t.records = append(t.records, e.Event(&evs[i], false))
 	}
+}
+
+// cut has the topic lose what was created in r.
+func (t *topic) cut(r position.Range) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.records = slices.DeleteFunc(t.records, func(rec schemas.Record) bool { return r.Holds(rec.Time) })
 }

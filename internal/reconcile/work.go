@@ -167,6 +167,7 @@ func (w *Work) tidy(ctx context.Context) {
 	}
 	var records []schemas.Record
 	var gone []string
+	ended := map[string]progress{}
 	for _, id := range slices.Sorted(maps.Keys(w.known)) {
 		p := w.known[id]
 		j, there := asked[id]
@@ -177,7 +178,7 @@ func (w *Work) tidy(ctx context.Context) {
 			gone = append(gone, id)
 		case j.Request.Cancelled() && !p.State.Ended():
 			p.State, p.Message, p.UpdatedAt = schemas.JobCancelled, "", time.Now()
-			w.known[id] = p
+			ended[id] = p
 			records = append(records, w.record(id, p.Marshal()))
 			w.Log.Info().Str("connector", w.Connector).Str("job", id).Str("by", j.Request.CancelledBy).Msg("a job was cancelled")
 		}
@@ -185,6 +186,7 @@ func (w *Work) tidy(ctx context.Context) {
 	if len(records) == 0 || w.write(ctx, records...) != nil {
 		return // what is not written is done again
 	}
+	maps.Copy(w.known, ended)
 	for _, id := range gone {
 		delete(w.known, id)
 	}
@@ -222,8 +224,12 @@ func (w *Work) job(ctx context.Context, r schemas.JobRequest) {
 		p = begun(r, o)
 	}
 	p.Instance, p.Message = w.Instance, ""
-	if w.keep(ctx, &p) != nil {
-		return // the session is over
+	for err := w.keep(ctx, &p); err != nil; err = w.keep(ctx, &p) {
+		// The session is over, or the credentials are not the position's.
+		w.Log.Debug().Err(err).Str("connector", w.Connector).Str("job", r.ID).Msg("a job cannot be worked on; it is tried again")
+		if sleep(ctx, troubleWait) != nil {
+			return
+		}
 	}
 	for tries := 1; ; tries++ {
 		through := p.Report.Through
@@ -268,13 +274,19 @@ func begun(r schemas.JobRequest, o schemas.Offset) schemas.JobProgress {
 // keep writes how far a job is.
 func (w *Work) keep(ctx context.Context, p *schemas.JobProgress) error {
 	p.UpdatedAt = time.Now()
+	if err := w.write(ctx, w.record(p.ID, p.Marshal())); err != nil {
+		return err
+	}
 	w.known[p.ID] = progress{JobProgress: *p}
-	return w.write(ctx, w.record(p.ID, p.Marshal()))
+	return nil
 }
 
 // compare does what is left of a job. p says what came of it.
 func (w *Work) compare(ctx context.Context, r schemas.JobRequest, p *schemas.JobProgress) error {
 	w.Reader.Priority = source.Backfill
+	// The position may have been set back since the job began: what lies behind it is
+	// the live poll's again, and published by it.
+	p.Report.To = later(p.Report.Through, earlier(p.Report.To, w.Poller.Committed().WindowStart))
 	c := &Comparison{
 		Wish:  Wish{Connector: w.Connector, From: p.Report.From, To: p.Report.To},
 		Topic: w.Topic, Reader: w.Reader, Tries: jobTries, Before: p.Report, Older: r.Kind == schemas.JobBackfill && r.Older,
