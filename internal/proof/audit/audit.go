@@ -22,6 +22,10 @@ type Rules struct {
 	// MaxLateness is by how much an event may appear after its creation and
 	// still has to be in the topic. Zero: any.
 	MaxLateness time.Duration
+	// Damaged is up to where a topic lacks what a position has long vouched for, as
+	// one does that was damaged: events created before it must be there in the end.
+	// Zero: none.
+	Damaged time.Time
 	// SweepSlack is how long before a position was written an event must have
 	// been visible for complete_through to vouch for it; default 10 s.
 	SweepSlack time.Duration
@@ -120,6 +124,7 @@ type positionRecord struct {
 	offset    int64
 	connector string
 	isMinute  bool
+	isJob     bool
 	minute    int64
 	tombstone bool
 	ids       []int64
@@ -319,6 +324,10 @@ func (a *Auditor) commitPositions(t *transaction) {
 			steps[c] = s
 			c.steps = append(c.steps, s)
 		}
+		if r.isJob {
+			s.job = true
+			continue
+		}
 		if r.isMinute {
 			s.minutes[r.minute] = r.ids // nil for a tombstone; the last counts
 			continue
@@ -403,7 +412,9 @@ func (a *Auditor) readPosition(e *Entry) positionRecord {
 		return r
 	}
 	var err error
-	r.connector, r.minute, r.isMinute, err = splitKey(e.Key)
+	if r.connector, r.isJob = jobOf(e.Key); !r.isJob {
+		r.connector, r.minute, r.isMinute, err = splitKey(e.Key)
+	}
 	if err != nil {
 		flaw("A5", "offsets-key", err.Error())
 		return r
@@ -413,6 +424,11 @@ func (a *Auditor) readPosition(e *Entry) positionRecord {
 		r.unusable = false
 	}
 	switch {
+	case r.tombstone && r.isJob: // it is over, and forgotten
+	case r.isJob:
+		if err = parseJob(e.Value); err != nil {
+			flaw("A5", "job-malformed", err.Error())
+		}
 	case r.tombstone && !r.isMinute:
 		flaw("A2", "position-deleted", "position has no value")
 	case r.tombstone:

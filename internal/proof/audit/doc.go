@@ -39,7 +39,8 @@
 // wholly before window_start, its latest record lists exactly the ids published
 // so far of events created in it; else it has no record. No event is published
 // that was created before the window_start of Oj-1, unless its id is above the
-// last_id of Oj-1.
+// last_id of Oj-1, or it is marked late and Oj says with it how far a job is: that is
+// a repair, and no minute lists it.
 //
 // Not decidable from a log alone, and not claimed: under protocol v1, for a
 // lone connector, events committed in one transaction and their position in the

@@ -229,6 +229,28 @@ func parseOwner(value []byte) (group string, partitions int32, err error) {
 	return *w.Group, *w.Partitions, nil
 }
 
+// jobOf returns the connector whose job's progress has this key of the offsets topic.
+func jobOf(key []byte) (connector string, ok bool) {
+	connector, id, ok := strings.Cut(string(key), "/jobs/")
+	return connector, ok && connector != "" && id != ""
+}
+
+// parseJob reads as much of a job's progress as is judged: that it is one.
+func parseJob(value []byte) error {
+	var w struct {
+		Version int    `json:"version"`
+		ID      string `json:"id"`
+		State   string `json:"state"`
+	}
+	if err := json.Unmarshal(value, &w); err != nil {
+		return fmt.Errorf("progress of a job is not as agreed: %w", err)
+	}
+	if w.Version != 1 || w.ID == "" || w.State == "" {
+		return fmt.Errorf("progress of a job has version %d, id %q and state %q", w.Version, w.ID, w.State)
+	}
+	return nil
+}
+
 // splitKey takes a key of the offsets topic apart. minute is in minutes since
 // 1970.
 func splitKey(key []byte) (connector string, minute int64, isMinute bool, err error) {

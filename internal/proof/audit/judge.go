@@ -44,6 +44,7 @@ type step struct {
 	t        *transaction
 	position *position
 	minutes  map[int64][]int64 // nil: tombstone
+	job      bool              // with how far a job is
 	gaps     bool
 }
 

@@ -56,13 +56,17 @@ func cmpPosition(p, otherwise *position) *position {
 }
 
 func (a *Auditor) addToMinute(c *connector, s *step, e *event, touched map[int64]bool) {
+	before := c.last != nil && c.last.hasWindow && e.created < c.last.windowStart
+	if before && s.job && e.late {
+		return // repaired; that it is there once is A1's to judge
+	}
 	m := floorMinute(e.created)
 	touched[m] = true
 	if c.compacted {
 		return
 	}
 	// An id above all that were published cannot be a repetition, however old its event is.
-	if c.last != nil && c.last.hasWindow && e.created < c.last.windowStart && e.id <= c.last.lastID {
+	if before && e.id <= c.last.lastID {
 		a.findings.add(c.name, problem{"A3", "before-window", fmt.Sprintf("%s: event %d created %s is before the window from %s", s.t, e.id, stamp(e.created), stamp(c.last.windowStart))})
 	}
 	if c.published[m] == nil {

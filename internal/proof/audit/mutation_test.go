@@ -123,6 +123,17 @@ var mutations = []struct {
 		m := newModel(p, "acme", "")
 		p.txns[12].records = append(p.txns[12].records, m.event(1, start.Add(time.Second), true))
 	}},
+	{"repair that does not say that it is late", "A3", "before-window", "", func(t *testing.T, p *plan) { repair(t, p, false) }},
+	{"repair of what is there", "A1", "duplicate", "", func(t *testing.T, p *plan) {
+		repair(t, p, true)
+		m := newModel(p, "acme", "")
+		p.txns[12].records = append(p.txns[12].records, m.event(1, start.Add(time.Second), true))
+	}},
+	{"progress of a job that is none", "A5", "job-malformed", "", func(t *testing.T, p *plan) {
+		repair(t, p, true)
+		_, r := p.of(t, testOffsets, "acme/jobs/", 0)
+		r.value = []byte(`{"version":1}`)
+	}},
 
 	{"wrong key", "A4", "key", "", editEvent(func(r *record) { r.key = "acme:1"; r.partition = new(homeOf("acme")) })},
 	{"key of a user without one", "A4", "key", "user", editEvent(func(r *record) {
@@ -265,6 +276,36 @@ func TestEveryMistakeIsTold(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// repair has a job publish an event of acme, from before the window, that no position
+// has known.
+func repair(t *testing.T, p *plan, late bool) {
+	t.Helper()
+	m := newModel(p, "acme", "")
+	r := m.event(1, start.Add(time.Second), late)
+	p.truth["acme"] = slices.Insert(p.truth["acme"], 0, Fact{ID: 1, Created: micros(r.at), Visible: micros(r.at), Sum: sum(r.value)})
+	job := m.offset("acme/jobs/20261122-070511-k3x9a", []byte(`{"version":1,"id":"20261122-070511-k3x9a","state":"running"}`))
+	p.txns[12].records = slices.Insert(p.txns[12].records, 0, r, job)
+	lastPosition(t, p, "acme").edit(t, "events", plus(1))
+}
+
+// TestRepair: what a job publishes from before the window breaks no rule, but that
+// complete_through had vouched for it; unless the topic is known to be damaged.
+func TestRepair(t *testing.T) {
+	for damaged, want := range map[time.Time]bool{{}: false, start.Add(2 * time.Second): true} {
+		p := rightPlan("tenant")
+		repair(t, p, true)
+		r := judgePlan(t, p, nil, Rules{Damaged: damaged})
+		if r.OK() != want || !want && !r.Has("A6", "complete_through-early") {
+			t.Errorf("damaged until %s:\n%s", damaged, r)
+		}
+	}
+	p := rightPlan("tenant")
+	p.truth["acme"] = slices.Insert(p.truth["acme"], 0, Fact{ID: 1, Created: micros(start), Visible: micros(start)})
+	if r := judgePlan(t, p, nil, Rules{Damaged: start.Add(time.Hour)}); !r.Has("A1", "missing") {
+		t.Errorf("not repaired:\n%s", r)
 	}
 }
 

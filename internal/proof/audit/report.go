@@ -307,7 +307,7 @@ func (j *judgement) fact(f *Fact, claims []claim, visible []int64) {
 			j.found.add(j.c.name, problem{"A1", "missing", fmt.Sprintf("event %d created %s, visible %s", f.ID, stamp(f.Created), stamp(f.Visible))})
 		}
 	}
-	if excused {
+	if excused || f.Created < micros(j.rules.Damaged) && !j.rules.Damaged.IsZero() {
 		return
 	}
 	k := max(
