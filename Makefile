@@ -19,7 +19,7 @@ deps: ## what the tests need besides Go
 	scripts/deps.sh
 
 soak: deps ## the kill test with KILLS kills (1000), and WORLDS random worlds in virtual time (10000)
-	SOAK_WORLDS=$(WORLDS) go test -count=1 -timeout 0 -run '^TestExactlyOnce$$' ./source
+	SOAK_WORLDS=$(WORLDS) go test -count=1 -timeout 0 -run '^TestExactlyOnce$$|^TestFindsEachAndNothingElse$$' ./source ./internal/reconcile
 	SOAK_KILLS=$(KILLS) go test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/proof/soak
 
 bench: deps ## the recorded measurements, into docs/benchmarks.md (half an hour, on a quiet machine)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,12 +82,15 @@ func (w *world) comparison(size int) *Comparison {
 
 // TestFindsEachAndNothingElse: in random worlds each missing, altered and repeated
 // event is counted, and nothing else, whatever the page size, the splits and the
-// habits of the API.
+// habits of the API. SOAK_WORLDS says in how many.
 func TestFindsEachAndNothingElse(t *testing.T) {
 	t.Parallel()
 	var seen schemas.Report
-	split := 0
-	for seed := range 300 {
+	split, worlds := 0, 300
+	if n, err := strconv.Atoi(os.Getenv("SOAK_WORLDS")); err == nil {
+		worlds = n
+	}
+	for seed := range worlds {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(seed), 3))
 			w := newWorld(rnd, 30+rnd.IntN(400))
