@@ -118,7 +118,15 @@ func (g *rig) during(d time.Duration, every time.Duration) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.run(ctx) })
-	wg.Go(func() { work.Run(ctx) })
+	wg.Go(func() {
+		for work.Begin(); ctx.Err() == nil; {
+			select {
+			case <-time.After(work.Run(ctx)):
+			case <-g.asked:
+			case <-ctx.Done():
+			}
+		}
+	})
 	_ = g.poller.Run(ctx, st, s)
 	cancel()
 	wg.Wait()

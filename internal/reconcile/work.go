@@ -40,8 +40,6 @@ type Work struct {
 	Jobs func() ([]registry.Job, bool)
 	// Asked has something when that may be another than it was.
 	Asked <-chan struct{}
-	// Current is closed when it is no older than the session; nil = it is.
-	Current <-chan struct{}
 	// Records are the connector's on the offsets topic when the session began.
 	Records map[string][]byte
 	Metrics *Metrics
@@ -64,37 +62,28 @@ type progress struct {
 // nobody asking: shards that move often are not compared at each move.
 const settle = time.Minute
 
-// Run works until ctx ends. A comparison that was cut off goes on in the next
-// session.
-func (w *Work) Run(ctx context.Context) {
+// Begin must be called before the first Run.
+func (w *Work) Begin() {
 	w.rest = time.Now().Add(settle)
 	w.read()
-	if w.Current != nil {
-		select {
-		case <-w.Current:
-		case <-ctx.Done():
-			return
-		}
-	}
+}
+
+// Run does what is asked for or due, until nothing is or ctx ends, and returns how
+// long it is until something will be with nobody asking. What it is asked for must
+// be no older than the session. A comparison that was cut off goes on in the next.
+func (w *Work) Run(ctx context.Context) (wait time.Duration) {
 	for ctx.Err() == nil {
 		w.tidy(ctx)
 		if r, ok := w.next(); ok {
 			w.attend(ctx, func() bool { return !w.wanted(r.ID) }, func(ctx context.Context) { w.job(ctx, r) })
 			continue
 		}
-		wait := w.due(time.Now())
-		if wait <= 0 {
-			w.attend(ctx, func() bool { _, asked := w.next(); return asked }, w.daily)
-			continue
+		if wait = w.due(time.Now()); wait > 0 {
+			return wait
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-w.Asked:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
+		w.attend(ctx, func() bool { _, asked := w.next(); return asked }, w.daily)
 	}
+	return 0
 }
 
 // attend does something until it is over, by itself or since it is not wanted any

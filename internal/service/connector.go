@@ -19,8 +19,7 @@ type connector struct {
 	client client
 	poller *source.Poller
 	aside  string        // why it is set aside; empty if it is not
-	kick   chan struct{} // its status has changed
-	rung   chan struct{} // somebody wrote to its shard
+	news   atomic.Bool   // its status has changed
 	asked  chan struct{} // the control log says another thing of its jobs
 	id     atomic.Int64  // of the account, once a token has told it
 	rest   rest
@@ -59,13 +58,8 @@ func (r *rest) get() (schemas.Offset, time.Time, error) {
 	return r.offset, r.since, r.err
 }
 
-// changed tells who waits that the status is another.
-func (c *connector) changed() {
-	select {
-	case c.kick <- struct{}{}:
-	default:
-	}
-}
+// changed tells that the status is another.
+func (c *connector) changed() { c.news.Store(true) }
 
 // Changes counts what an Apply did.
 type Changes struct{ Added, Changed, Removed int }
@@ -167,7 +161,7 @@ func (s *Service) build(cc config.Connector) (*connector, error) {
 
 // assemble makes a connector of a client.
 func (s *Service) assemble(cc config.Connector, client client) *connector {
-	c := &connector{config: cc, client: client, kick: make(chan struct{}, 1), rung: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
+	c := &connector{config: cc, client: client, asked: make(chan struct{}, 1)}
 	c.poller = &source.Poller{
 		Connector: cc.Name,
 		Settings: source.Settings{

@@ -246,10 +246,7 @@ func (s *Service) bellsOf(shard int32) (bells <-chan string, silence func()) {
 // shard, and a session that was fenced finds that out by it.
 func (v *serving) ring(ctx context.Context, name string) {
 	if r, ok := v.runs[name]; ok {
-		select {
-		case r.connector.rung <- struct{}{}:
-		default:
-		}
+		v.report(ctx, r, v.session.NoteSoon)
 		return
 	}
 	if st, ok := v.service.absent.of(v.session.Shard)[name]; ok {

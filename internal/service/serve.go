@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"onelogin-kafka/internal/reconcile"
-	"onelogin-kafka/internal/registry"
 	"onelogin-kafka/producer"
 	"onelogin-kafka/schemas"
 	"onelogin-kafka/source"
@@ -16,7 +14,7 @@ import (
 type serving struct {
 	service *Service
 	session *producer.Session
-	runs    map[string]running
+	runs    map[string]*running
 	// removed are those that ran in this session and are configured no more.
 	removed map[string]bool
 	// told are those without a configuration whose status was written.
@@ -25,34 +23,26 @@ type serving struct {
 	retired map[string]bool
 	// shown are the statuses of the others without one.
 	shown map[string]schemas.ConnectorStatus
-	// current is closed when what is known of the control log is no older than the
-	// session.
-	current <-chan struct{}
-}
-
-type running struct {
-	connector *connector
-	stop      context.CancelFunc
-	done      chan struct{}
 }
 
 // serve polls the connectors of one shard until ctx ends, and follows changes
 // of the configuration meanwhile.
 func (s *Service) serve(ctx context.Context, session *producer.Session) {
-	v := &serving{service: s, session: session, runs: map[string]running{}, removed: map[string]bool{}, told: map[string]bool{}, retired: map[string]bool{}}
+	v := &serving{service: s, session: session, runs: map[string]*running{}, removed: map[string]bool{}, told: map[string]bool{}, retired: map[string]bool{}}
 	defer v.end()
 	bells, silence := s.bellsOf(session.Shard)
 	defer silence()
 	caught, wait := s.caughtUp(ctx)
 	defer wait()
-	v.current = caught
-	for current := false; ; {
-		connectors, changed := s.ofShard(session.Shard, current)
-		v.change(ctx, connectors)
-		if current {
-			v.missing(ctx, connectors)
-		}
+	tick := time.NewTicker(settle)
+	defer tick.Stop()
+	current := false // what is known of the control log is no older than the session
+	changed := v.follow(ctx, current)
+	for {
 		select {
+		case <-tick.C:
+			v.look(ctx, current)
+			continue
 		case name := <-bells:
 			v.ring(ctx, name)
 		case <-caught:
@@ -61,13 +51,25 @@ func (s *Service) serve(ctx context.Context, session *producer.Session) {
 		case <-ctx.Done():
 			return
 		}
+		changed = v.follow(ctx, current)
 	}
+}
+
+// follow takes over which connectors the shard has, and returns a channel that is
+// closed when they may have changed.
+func (v *serving) follow(ctx context.Context, current bool) (changed <-chan struct{}) {
+	connectors, changed := v.service.ofShard(v.session.Shard, current)
+	v.change(ctx, connectors)
+	if current {
+		v.missing(ctx, connectors)
+	}
+	return changed
 }
 
 // change stops what is no longer configured, or not as it was, and starts what
 // is new.
 func (v *serving) change(ctx context.Context, connectors map[string]*connector) {
-	gone := map[string]running{}
+	gone := map[string]*running{}
 	for name, r := range v.runs {
 		if connectors[name] != r.connector {
 			r.stop()
@@ -75,7 +77,7 @@ func (v *serving) change(ctx context.Context, connectors map[string]*connector) 
 		}
 	}
 	for name, r := range gone {
-		<-r.done
+		r.tasks.Wait()
 		delete(v.runs, name)
 		v.service.metrics.Delete(name)
 		v.service.verified.Delete(name)
@@ -92,13 +94,7 @@ func (v *serving) change(ctx context.Context, connectors map[string]*connector) 
 			continue
 		}
 		delete(v.removed, name)
-		rctx, stop := context.WithCancel(ctx)
-		r := running{connector: c, stop: stop, done: make(chan struct{})}
-		v.runs[name] = r
-		go func() {
-			defer close(r.done)
-			v.run(rctx, c)
-		}()
+		v.runs[name] = v.begin(ctx, c)
 	}
 }
 
@@ -117,7 +113,7 @@ func (v *serving) end() {
 		r.stop()
 	}
 	for _, r := range v.runs {
-		<-r.done
+		r.tasks.Wait()
 	}
 	s, shard := v.service, v.session.Shard
 	if s.held(shard).IsZero() {
@@ -158,91 +154,6 @@ func (s *Service) held(shard int32) time.Time {
 	return shards[i].Since
 }
 
-// run polls one connector for the length of a session, or until ctx ends, and
-// writes its status.
-func (v *serving) run(ctx context.Context, c *connector) {
-	s, session := v.service, v.session
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.report(ctx, c, session)
-	}()
-	defer func() { <-done }()
-	defer cancel()
-	if c.config.Paused {
-		s.pause(ctx, c, session)
-		return
-	}
-	if c.client.Begin(ctx) != nil {
-		return
-	}
-	s.polls(c, 1)
-	defer s.polls(c, -1)
-	for {
-		err := v.poll(ctx, c)
-		if ctx.Err() != nil || err == nil {
-			return
-		}
-		c.rest.failed(err)
-		c.changed()
-		s.opts.Log.Error().Err(err).Str("connector", c.config.Name).Msg("the connector cannot be polled")
-		if !sleep(ctx, refusedWait) {
-			return
-		}
-	}
-}
-
-// refusedWait is how long a connector whose state cannot be read rests.
-const refusedWait = time.Minute
-
-// poll runs the poller from the committed state; nil when the session is over.
-func (v *serving) poll(ctx context.Context, c *connector) error {
-	s := v.service
-	state, records, err := s.state(ctx, c.config.Name, v.session)
-	if err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the session is over, which is no failure of the connector
-	}
-	if err := replayed(&c.config, state.Offset.SecretGeneration); err != nil {
-		return err
-	}
-	c.rest.failed(nil)
-	stop := v.work(ctx, c, records)
-	_ = c.poller.Run(ctx, state, v.session) // ends with ctx or the session
-	stop()
-	<-ctx.Done()
-	return nil
-}
-
-// work compares a connector's events with the topic while its poller runs, as it is
-// asked to or due; stop ends that, and waits for it.
-func (v *serving) work(ctx context.Context, c *connector, records map[string][]byte) (stop func()) {
-	s := v.service
-	ctx, cancel := context.WithCancel(ctx)
-	w := &reconcile.Work{
-		Connector: c.config.Name, Instance: s.settings.instance, Topic: s.topic, Poller: c.poller, Metrics: s.verified, Log: s.opts.Log,
-		Reader: &source.Reader{
-			Connector: c.config.Name, Client: c.poller.Client, Budget: c.poller.Budget, Memory: s.memory, Metrics: s.metrics, PageSize: c.config.PageSize,
-		},
-		Jobs:  func() ([]registry.Job, bool) { return s.control.Jobs(c.config.Name) },
-		Asked: c.asked, Current: v.current, Records: records,
-		Every: c.config.Verify.Every, Behind: c.config.Verify.Behind,
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.Run(ctx)
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
 // state reads what is committed of a connector. When the session is over it
 // waits for ctx, which ends then.
 func (s *Service) state(ctx context.Context, name string, session *producer.Session) (source.State, map[string][]byte, error) {
@@ -253,26 +164,4 @@ func (s *Service) state(ctx context.Context, name string, session *producer.Sess
 	}
 	state, err := source.ParseState(name, records)
 	return state, records, err
-}
-
-// pause shows a connector that is not to be polled, until ctx ends.
-func (s *Service) pause(ctx context.Context, c *connector, session *producer.Session) {
-	state, _, err := s.state(ctx, c.config.Name, session)
-	if err != nil {
-		s.opts.Log.Error().Err(err).Str("connector", c.config.Name).Msg("the state of a paused connector cannot be read")
-	}
-	c.rest.at(state.Offset)
-	c.changed()
-	<-ctx.Done()
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -18,35 +18,15 @@ import (
 // not changed: a reader takes one of several times that age for lost.
 const statusEvery = 30 * time.Second
 
-// settle gathers the changes of a state into one record.
+// settle is how often is looked whether something is to be done for a connector: it
+// gathers the changes of a state into one record.
 const settle = 500 * time.Millisecond
 
-// report writes a connector's status when its state changes, and now and then.
-func (s *Service) report(ctx context.Context, c *connector, session *producer.Session) {
-	wait := settle
-	for {
-		timer, note := time.NewTimer(wait), session.Note
-		select {
-		case <-timer.C:
-		case <-c.kick:
-			timer.Stop()
-			if !sleep(ctx, settle) {
-				return
-			}
-		case <-c.rung:
-			timer.Stop()
-			note = session.NoteSoon
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		}
-		st := s.status(c, session.Shard)
-		r := schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(c.config.Name), Value: st.Marshal(), Time: st.UpdatedAt}
-		if note(ctx, r) != nil {
-			return
-		}
-		wait = statusEvery - rand.N(statusEvery/10)
-	}
+// report writes a connector's status.
+func (v *serving) report(ctx context.Context, r *running, note func(context.Context, schemas.Record) error) {
+	st := v.service.status(r.connector, v.session.Shard)
+	r.report = time.Now().Add(statusEvery - rand.N(statusEvery/10))
+	_ = note(ctx, schemas.Record{Topic: schemas.Status, Key: schemas.OffsetKey(st.Connector), Value: st.Marshal(), Time: st.UpdatedAt}) // else the session is over
 }
 
 // status is how a connector fares here and now.
