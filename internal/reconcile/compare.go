@@ -31,6 +31,10 @@ type Comparison struct {
 	// Tries is how often in a row a reading may fail before the comparison does;
 	// 0 = there is no end.
 	Tries int
+	// Patience is how long the API must have failed to show something that the topic
+	// has, before what it shows without that is believed; where it shows nothing of it
+	// all, that is a reading that failed. 0 = as soon as some readings lack it.
+	Patience time.Duration
 	// Records, if not nil, returns what is to be written of the report together with
 	// what is published: it counts that in, and its Through lies before.
 	Records func(*schemas.Report) []schemas.Record
@@ -43,6 +47,8 @@ type Comparison struct {
 	report schemas.Report
 	told   *schemas.Report // what Records was last called with, since the last Advance
 	span   time.Duration   // of the next slice; 0 = as the index says
+	// doubted is since when the API has not shown what the topic has; zero = it does.
+	doubted time.Time
 }
 
 // Publisher publishes events that lie before the window of the live poll.
@@ -88,8 +94,9 @@ func (c *Comparison) run(ctx context.Context) error {
 			return err
 		}
 		if x.Kept.After(at) && !c.Older {
-			at = earlier(x.Kept, c.To)
-			c.report.Kept, c.report.Through = x.Kept, at
+			// The index tells the minutes of events, and has some from before Kept.
+			at = earlier(x.Kept.Add(time.Minute-1).Truncate(time.Minute), c.To)
+			c.report.Kept, c.report.Through = later(at, x.Kept), at
 			if !at.Before(x.To) {
 				continue // not even a part of this index
 			}
@@ -156,8 +163,7 @@ type slice struct {
 	missing map[int64]lack
 	known   int
 	fresh   int
-	pages   int // of the reading at hand
-	unshown int
+	pages   int // of the reading at hand, as far as they hold some of the slice
 	picked  []int32
 	runs    []schemas.Finding // of missing events with none between them that is there
 	gap     bool              // the last of runs goes on
@@ -193,16 +199,17 @@ func (s *slice) compare(ctx context.Context) error {
 		var api *source.APIError
 		switch {
 		case err == nil && s.fresh == 0:
+			if doubted > 0 {
+				s.c.doubted = time.Time{} // it was the API
+			}
 			return nil
 		case err == nil:
 			continue // held against what it has shown now
-		case source.Doubted(err):
-			if doubted++; doubted >= doubts {
-				for i := range s.entries {
-					if !s.entries[i].shown {
-						s.unshown++
-					}
-				}
+		case source.Doubted(err) && (s.c.Patience == 0 || s.shows()):
+			if s.c.doubted.IsZero() {
+				s.c.doubted = time.Now()
+			}
+			if doubted++; doubted >= doubts && time.Since(s.c.doubted) >= s.c.Patience {
 				return nil
 			}
 		case !errors.As(err, &api):
@@ -223,10 +230,18 @@ func (s *slice) compare(ctx context.Context) error {
 	}
 }
 
+// shows tells whether the API has shown anything of the slice.
+func (s *slice) shows() bool {
+	return len(s.missing) > 0 || slices.ContainsFunc(s.entries, func(e entry) bool { return e.shown })
+}
+
 // page compares what a page shows. It returns true where the page is published, and
 // its memory not ours any more.
 func (s *slice) page(ctx context.Context, p *source.Page) (kept bool, err error) {
-	if s.pages++; s.pages > mostPages && s.to.Sub(s.from) > time.Minute {
+	if slices.ContainsFunc(p.Events, func(ev schemas.Event) bool { return ev.CreatedAt.Before(s.to) }) { // else it ignores until
+		s.pages++
+	}
+	if s.pages > mostPages && s.to.Sub(s.from) > time.Minute {
 		return false, errWide
 	}
 	s.picked = s.picked[:0]
@@ -369,13 +384,13 @@ func (s *slice) account() {
 		if s.entries[i].shown {
 			r.Events++
 		} else {
+			r.Unshown++
 			r.Find(schemas.Finding{Kind: schemas.Unshown, ID: s.entries[i].id, Events: 1})
 		}
 	}
 	r.Events += int64(len(s.missing))
 	r.Altered += int64(len(s.altered))
 	r.Duplicate += int64(len(s.twice))
-	r.Unshown += int64(s.unshown)
 	for _, id := range slices.Sorted(maps.Keys(s.altered)) {
 		r.Find(schemas.Finding{Kind: schemas.Altered, ID: id, Events: 1, From: s.altered[id], To: s.altered[id]})
 	}

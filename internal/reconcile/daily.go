@@ -54,7 +54,7 @@ func (w *Work) verify(ctx context.Context, o schemas.Offset) error {
 	counted := schemas.Report{}
 	c := &Comparison{
 		Wish:  Wish{Connector: w.Connector, From: o.VerifiedThrough, To: o.WindowStart},
-		Topic: w.Topic, Reader: w.Reader, Publisher: w.Poller, Tries: 10,
+		Topic: w.Topic, Reader: w.Reader, Publisher: w.Poller, Tries: 10, Patience: time.Hour,
 		Advance: func(ctx context.Context, r *schemas.Report) error {
 			w.Metrics.count(w.Connector, &counted, r)
 			counted = *r

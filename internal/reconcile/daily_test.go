@@ -241,3 +241,40 @@ func TestRepairBesideThePollUnderKills(t *testing.T) {
 		t.Errorf("%d repaired, %d kills", repaired, kills)
 	}
 }
+
+// TestAnAPIThatShowsTooLittleForAWhile: what it hides while the daily comparison is at
+// work is found when it is shown, before it counts as verified. An event that is never
+// shown again does not stand in the way.
+func TestAnAPIThatShowsTooLittleForAWhile(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]int{"nothing": 0, "the first": 3} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig(t)
+			began := time.Now()
+			for i := range 24 * 5 * 6 {
+				g.api.add(event(int64(10*i+10), began.Add(time.Duration(i)*10*time.Minute)))
+			}
+			const late, gone = 12345, 120
+			at := began.Add(2 * time.Hour)
+			g.api.add(event(late, at.Add(time.Second)))
+			g.api.visible[late] = at.Add(20 * time.Hour)
+			hidden := 0
+			g.api.after = func(q source.Query, p *source.Page) {
+				p.Events = slices.DeleteFunc(p.Events, func(ev schemas.Event) bool { return ev.ID == gone && time.Since(began) > 10*time.Hour })
+				since := time.Since(began)
+				if since > 46*time.Hour && since < 47*time.Hour+20*time.Minute && q.Since.Before(began.Add(40*time.Hour)) && len(p.Events) > keep {
+					p.Events, p.Next = p.Events[:keep], ""
+					hidden++
+				}
+			}
+			g.during(5*24*time.Hour-time.Hour, 24*time.Hour)
+			n, _ := g.times()
+			if n[late] != 1 || hidden == 0 {
+				t.Errorf("%s shown: the late event is there %d times, %d answers were cut", name, n[late], hidden)
+			}
+			if age := time.Since(g.verified()); age > 49*time.Hour {
+				t.Errorf("%s shown: verified through %v ago", name, age)
+			}
+		})
+	}
+}

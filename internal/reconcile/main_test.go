@@ -102,9 +102,7 @@ func (t *topic) Since(ctx context.Context, _ time.Time, do func(*schemas.Record)
 		if err := ctx.Err(); err != nil {
 			return time.Time{}, err
 		}
-		if !records[i].Time.Before(kept) {
-			do(&records[i])
-		}
+		do(&records[i]) // of what is older than kept there may be something left
 	}
 	return kept, nil
 }
