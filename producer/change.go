@@ -86,7 +86,7 @@ func (h *Hand) Change(ctx context.Context, shard int32, decide Rewrite) error {
 		deed: &deed{topic: h.offsets(), group: h.Group, partitions: n},
 	}
 	// The owner takes over again as soon as it is fenced, and fences us then.
-	return m.run(ctx, handTries, m.once, ErrStale, ErrFenced)
+	return m.run(ctx, m.once, ErrStale, ErrFenced)
 }
 
 // audited sees to it that the audit topic is there.

@@ -102,3 +102,30 @@ func TestChangeDecides(t *testing.T) {
 	}
 	raisedTo(t, addr, topics, 1)
 }
+
+// TestChangeBesideOthers: a change by hand is made in the end, and once, however
+// often others are quicker than it: each fences it between its reading and its
+// writing, as an owner does that takes over again.
+func TestChangeBesideOthers(t *testing.T) {
+	t.Parallel()
+	addr, topics := controlRig(t)
+	h := &Hand{Cluster: open(t, addr), Topics: topics, Group: "g"}
+	p, err := DetectProtocol(patient(t), h.Cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const others = 15
+	fenced := 0
+	if err := h.Change(patient(t), 0, func(known ShardRecords) ([]schemas.Record, error) {
+		if fenced < others {
+			fenced++
+			if err := h.fence(patient(t), p, h.Group, 0); err != nil {
+				return nil, err
+			}
+		}
+		return raising(known)
+	}); err != nil || fenced != others {
+		t.Fatalf("got %v, fenced %d times", err, fenced)
+	}
+	raisedTo(t, addr, topics, 1)
+}

@@ -53,11 +53,8 @@ func (c *ControlWriter) Change(ctx context.Context, decide Decision) error {
 	}
 	ch := change{trial: newTrial(), writer: c, decide: decide}
 	// Others that write at the same time fence us, as we do them.
-	return ch.run(ctx, controlTries, ch.once, ErrStale, ErrFenced, ErrCutOff)
+	return ch.run(ctx, ch.once, ErrStale, ErrFenced, ErrCutOff)
 }
-
-// controlTries is how often a change is tried beside others.
-const controlTries = 50
 
 // change is one change of the control log, tried until its outcome is known.
 type change struct {

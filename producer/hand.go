@@ -27,9 +27,6 @@ type Hand struct {
 	found Found // what is known of the topics
 }
 
-// handTries is how often a partition is tried that somebody else writes to.
-const handTries = 10
-
 // Owners returns whose each partition of the offsets topic is; nil for one that
 // does not say.
 func (h *Hand) Owners(ctx context.Context) ([]*schemas.Owner, error) {
@@ -115,13 +112,14 @@ func (h *Hand) transactor(p Protocol, group string, index int32) *transactor {
 // changed in one transaction; again where somebody else has written meanwhile,
 // or has fenced us, as the shard's owner does when it finds itself fenced.
 func (h *Hand) rewrite(ctx context.Context, p Protocol, part partition, change func(*positions) ([]schemas.Record, error)) error {
-	wait := newBackoff(5*time.Millisecond, 500*time.Millisecond)
+	wait := newBetween()
 	for try := 1; ; try++ {
+		began := time.Now()
 		err := h.rewriteOnce(ctx, p, part, change)
-		if try == handTries || !errors.Is(err, ErrStale) && !errors.Is(err, ErrFenced) || outcomeOf(err) == Unknown {
+		if try == mostTries || !errors.Is(err, ErrStale) && !errors.Is(err, ErrFenced) || outcomeOf(err) == Unknown {
 			return err
 		}
-		if pause(ctx, wait.NextBackOff()) != nil {
+		if wait.pause(ctx, began) != nil {
 			return err
 		}
 	}

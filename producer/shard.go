@@ -127,7 +127,9 @@ func (s *shard) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if served > time.Minute {
+		// An operator may move one connector after the other: none of them waits
+		// for long. Failed tries of theirs, which fence us too, are no such moves.
+		if served > time.Minute || served > 0 && len(s.known.byHand) > 0 {
 			wait.Reset()
 		}
 		// What has worked for a while is tried again at once.

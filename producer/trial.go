@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"onelogin-kafka/schemas"
 )
 
@@ -40,12 +42,33 @@ func (t *trial) mark(r *schemas.Record) {
 	r.Headers = append(slices.Clip(r.Headers), schemas.Header{Key: changeHeader, Value: []byte(t.id)})
 }
 
-// run calls once until it succeeds or fails for good, at most tries times. What
-// is one of passing says that somebody else was at work, and is tried again; so
-// is what leaves a doubt, which once finds out about first.
-func (t *trial) run(ctx context.Context, tries int, once func(context.Context) error, passing ...error) error {
-	wait := newBackoff(5*time.Millisecond, 500*time.Millisecond)
+// mostTries is how often a change is tried beside others. One in two may fail
+// where several are at work on a slow machine.
+const mostTries = 50
+
+// between is how long to wait between tries. Whoever is fenced would fence the
+// other in turn, and none of them got to its end: so it waits for as long as its
+// own try took as well, but for long tries, which waited for something else.
+type between struct{ backoff *backoff.ExponentialBackOff }
+
+func newBetween() between {
+	b := newBackoff(5*time.Millisecond, 250*time.Millisecond)
+	b.RandomizationFactor = 0.5
+	return between{b}
+}
+
+// pause waits after a try that began at began, or until ctx ends.
+func (b between) pause(ctx context.Context, began time.Time) error {
+	return pause(ctx, min(time.Since(began), time.Second)+b.backoff.NextBackOff())
+}
+
+// run calls once until it succeeds or fails for good, at most mostTries times.
+// What is one of passing says that somebody else was at work, and is tried
+// again; so is what leaves a doubt, which once finds out about first.
+func (t *trial) run(ctx context.Context, once func(context.Context) error, passing ...error) error {
+	wait := newBetween()
 	for try := 1; ; try++ {
+		began := time.Now()
 		err := once(ctx)
 		switch {
 		case err == nil:
@@ -58,7 +81,7 @@ func (t *trial) run(ctx context.Context, tries int, once func(context.Context) e
 		case !slices.ContainsFunc(passing, func(p error) bool { return errors.Is(err, p) }):
 			return err
 		}
-		if try == tries || pause(ctx, wait.NextBackOff()) != nil {
+		if try == mostTries || wait.pause(ctx, began) != nil {
 			return err
 		}
 	}
