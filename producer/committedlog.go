@@ -32,6 +32,9 @@ type CommittedLog struct {
 	stuck   stuck
 	// progress, if not nil, is called when reading has got on.
 	progress func()
+	// marked, if not nil, is told when a transaction was decided. Its error ends the
+	// reading.
+	marked func(at time.Time) error
 }
 
 // Special timestamps of ListOffsets (Kafka's protocol).
@@ -381,9 +384,14 @@ func (l *CommittedLog) batch(f *wire.Fetch, h *batchHeader, batch []byte, from i
 	f.Aborted = dropBegun(f.Aborted, h.lastOffset)
 	switch {
 	case h.control():
-		commit, err := h.marker(batch)
+		commit, at, err := h.marker(batch)
 		if err == nil && !commit {
 			delete(l.aborted, h.producerID)
+		}
+		if err == nil && l.marked != nil {
+			if err := l.marked(at); err != nil {
+				return stop{err}
+			}
 		}
 		return err
 	case h.transactional() && l.aborted[h.producerID]:

@@ -175,13 +175,13 @@ func (d *recordDecoder) record(h *batchHeader, rec *schemas.Record) (offset int6
 }
 
 // marker tells whether a control batch commits (true) or aborts.
-func (h *batchHeader) marker(batch []byte) (commit bool, err error) {
+func (h *batchHeader) marker(batch []byte) (commit bool, at time.Time, err error) {
 	err = h.records(batch, func(_ int64, r *schemas.Record) error {
 		if len(r.Key) < 4 {
 			return fmt.Errorf("%w: a control record without a type", ErrCorrupt)
 		}
-		commit = binary.BigEndian.Uint16(r.Key[2:]) == 1
+		commit, at = binary.BigEndian.Uint16(r.Key[2:]) == 1, r.Time
 		return nil
 	})
-	return commit, err
+	return commit, at, err
 }

@@ -21,6 +21,10 @@ const (
 	slicePages = 40
 	// leastSlice bounds what the overlap of slices costs.
 	leastSlice = 15 * time.Second
+	// lastSlices is what is left of a backlog, beside what has just happened, to be
+	// read in one: the overlap of ever shorter slices would never let a busy account
+	// be abreast.
+	lastSlices = 2 * leastSlice
 	// sliceStep is by how much one slice may differ from the last. The first has
 	// so much fewer pages: only a slice that is whole moves the position, also
 	// where no session lives for long.
@@ -63,7 +67,7 @@ func (s *session) newReading(since, until, from, to time.Time, ids []int64) *rea
 
 // nextPoll is the next slice of a backlog, or a poll to the end.
 func (s *session) nextPoll() *reading {
-	if left := s.p.clock.now().Add(-backlog).Sub(s.ledger.frontier); s.slice > 0 && left > leastSlice {
+	if left := s.p.clock.now().Add(-backlog).Sub(s.ledger.frontier); s.slice > 0 && left > lastSlices {
 		return s.nextSlice(s.ledger.frontier.Add(min(s.slice, left)))
 	}
 	s.slice = 0
@@ -124,9 +128,10 @@ func (s *session) since() (since time.Time, covers bool) {
 }
 
 // cut tells whether an open reading is given up for slices: from a page with new
-// events on that is not the last, if much is left, or as one of many.
+// events on that is not the last, if much was left when it began, or as one of many.
+// What has come since is no reason: an account that is busy would never be abreast.
 func (s *session) cut(r *reading, page *Page, fresh bool) bool {
-	left := s.p.clock.now().Sub(s.ledger.frontier)
+	left := s.p.clock.at(r.began).Sub(s.ledger.frontier)
 	if !r.query.Until.IsZero() {
 		// A slice that holds far more than thought is made smaller.
 		if !fresh || r.pages < sliceStep*slicePages || s.slice <= leastSlice || r.overran {
@@ -135,7 +140,7 @@ func (s *session) cut(r *reading, page *Page, fresh bool) bool {
 		s.slice = max(s.slice/sliceStep, leastSlice)
 		return true
 	}
-	many := r.pages >= slicePages/sliceStep && left > backlog+leastSlice
+	many := r.pages >= slicePages/sliceStep && left > backlog+lastSlices
 	much := fresh && left > max(sliceFrom, 3*s.set.PollMin)
 	if r.began.Before(s.noUntil) || len(page.Events) == 0 || !many && !much {
 		return false

@@ -214,15 +214,9 @@ type KafkaLog struct {
 	Progress func(records int)
 }
 
-const (
-	// slack is how much earlier than asked a scan begins: Kafka may bound how far a
-	// timestamp lies ahead of its clock, and clocks differ.
-	slack = time.Hour
-	// edgeRecords is how many records at a log's start tell what was deleted before
-	// it: those were created no later than the newest of them, since events come
-	// nearly in order.
-	edgeRecords = 1000
-)
+// slack is how much earlier than asked a scan begins: Kafka may bound how far a
+// timestamp lies ahead of its clock, and clocks differ.
+const slack = time.Hour
 
 // Since implements Log. Every partition is read: which one an event is in depends
 // on the key strategy and the number of partitions that there were at its time.
@@ -257,23 +251,21 @@ func (l *KafkaLog) partition(ctx context.Context, p int32, from time.Time, do fu
 	if err != nil {
 		return time.Time{}, fmt.Errorf("asking where to begin in %s/%d: %w", l.Topic, p, err)
 	}
-	deleted := start > 0 && at <= start // what is before it may be of the range
+	if start > 0 { // what was before it may be of the range
+		if kept, err = log.Edge(ctx, start); err != nil {
+			return time.Time{}, fmt.Errorf("looking at the start of %s/%d: %w", l.Topic, p, err)
+		}
+	}
 	if at < start {
 		at = start
 	}
-	records, now := 0, time.Now()
+	records := 0
 	_, err = log.ReadFrom(ctx, at, func(_ int64, r *schemas.Record) error {
-		if records++; deleted && records <= edgeRecords && r.Time.Before(now) {
-			kept = later(kept, r.Time.UTC())
-		}
-		if l.Progress != nil && records%1024 == 0 {
+		if records++; l.Progress != nil && records%1024 == 0 {
 			l.Progress(1024)
 		}
 		do(r)
 		return nil
 	})
-	if deleted && records == 0 {
-		kept = now.UTC() // all of it
-	}
 	return kept, err
 }
