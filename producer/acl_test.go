@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"onelogin-kafka/internal/proof/kafkatest"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
 )
@@ -257,7 +258,11 @@ func TestDocumentedRights(t *testing.T) {
 	for _, topic := range []schemas.Topic{schemas.Connectors, schemas.Audit} {
 		want[right{kmsg.ACLResourceTypeTopic, topics.Specs[topic].Name, false, kmsg.ACLOperationWrite}] = true
 	}
-	if diff := cmp.Diff(want, newGrants(t, k, "onelogin-kafka").all(), cmp.AllowUnexported(right{})); diff != "" {
+	var diff string
+	if !wait.Until(time.Minute, func() bool { // each broker hears of rights in its own time
+		diff = cmp.Diff(want, newGrants(t, k, "onelogin-kafka").all(), cmp.AllowUnexported(right{}))
+		return diff == ""
+	}) {
 		t.Errorf("rights (-want +got):\n%s", diff)
 	}
 }

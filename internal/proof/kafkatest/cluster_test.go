@@ -249,8 +249,11 @@ func TestSecureListeners(t *testing.T) {
 	for name, a := range attempts {
 		t.Run(name, func(t *testing.T) {
 			c := client(t, a.brokers, append(a.opts, kgo.DisableIdempotentWrite(), kgo.RequiredAcks(kgo.LeaderAck()), kgo.RecordRetries(1), kgo.UnknownTopicRetries(0))...)
-			err := c.ProduceSync(ctx(t), &kgo.Record{Topic: topic, Value: []byte(name)}).FirstErr()
-			if !errors.Is(err, a.want) {
+			var err error
+			if !wait.Until(time.Minute, func() bool { // each broker hears of rights in its own time
+				err = c.ProduceSync(ctx(t), &kgo.Record{Topic: topic, Value: []byte(name)}).FirstErr()
+				return errors.Is(err, a.want)
+			}) {
 				t.Errorf("got error %v, want %v", err, a.want)
 			}
 		})
