@@ -77,7 +77,7 @@ func call(ctx context.Context, c Client, b *Budget, held *pages, m *meters, q Qu
 	}
 	b.Observe(api.RateLimit)
 	if api.Kind == Throttled {
-		m.throttled.Inc()
+		m.throttled.Add(1)
 	}
 	return Page{}, api
 }

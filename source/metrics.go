@@ -1,6 +1,10 @@
 package source
 
 import (
+	"maps"
+	"math"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,34 +21,26 @@ type Metrics struct {
 	// Kind where there was no answer. The client counts here.
 	Requests *prometheus.CounterVec
 
-	events      *prometheus.CounterVec
-	duplicates  *prometheus.CounterVec
-	deadLetters *prometheus.CounterVec
-	late        *prometheus.CounterVec
-	beyond      *prometheus.CounterVec
-	throttled   *prometheus.CounterVec
-	lastEvent   *prometheus.GaugeVec
-	lastPoll    *prometheus.GaugeVec
-	lateness    *prometheus.HistogramVec
+	events, duplicates, deadLetters, late, beyond, throttled, vanished *family
 
-	vanished                                                       *prometheus.CounterVec
-	through, completeThrough, verifiedThrough, windowIDs, pageSize *prometheus.GaugeVec
+	lastEvent, lastPoll, through, completeThrough, verifiedThrough, windowIDs, pageSize *family
+
+	lateness *prometheus.HistogramVec
 }
 
 // NewMetrics registers the metrics with r. It panics if they already are.
 func NewMetrics(r prometheus.Registerer) *Metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"connector"}, labels...))
-		r.MustRegister(v)
-		return v
+	register := func(kind prometheus.ValueType, name, help string) *family {
+		f := &family{kind: kind, desc: prometheus.NewDesc(name, help, []string{"connector"}, nil), by: map[string]*meter{}}
+		r.MustRegister(f)
+		return f
 	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, append([]string{"connector"}, labels...))
-		r.MustRegister(v)
-		return v
-	}
+	counter := func(name, help string) *family { return register(prometheus.CounterValue, name, help) }
+	gauge := func(name, help string) *family { return register(prometheus.GaugeValue, name, help) }
 	m := &Metrics{
-		Requests:        counter("onelogin_api_requests_total", "API calls by HTTP status, or by kind of error where there was no answer.", "code"),
+		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "onelogin_api_requests_total", Help: "API calls by HTTP status, or by kind of error where there was no answer.",
+		}, []string{"connector", "code"}),
 		events:          counter("onelogin_events_total", "Events committed to the topic."),
 		duplicates:      counter("onelogin_duplicates_suppressed_total", "Events the API showed again that were already published; overlapping polls make these all the time."),
 		deadLetters:     counter("onelogin_deadletters_total", "Elements of answers that are not events, committed to the dead-letter topic."),
@@ -65,7 +61,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: schemas.LatenessBounds[:],
 		}, []string{"connector"}),
 	}
-	r.MustRegister(m.lateness)
+	r.MustRegister(m.Requests, m.lateness)
 	return m
 }
 
@@ -74,25 +70,84 @@ func (m *Metrics) Delete(connector string) {
 	if m == nil {
 		return
 	}
-	for _, v := range []interface {
-		DeletePartialMatch(prometheus.Labels) int
-	}{m.Requests, m.events, m.duplicates, m.deadLetters, m.late, m.beyond, m.throttled, m.lastEvent, m.lastPoll, m.lateness,
-		m.vanished, m.through, m.completeThrough, m.verifiedThrough, m.windowIDs, m.pageSize} {
-		v.DeletePartialMatch(prometheus.Labels{"connector": connector})
+	m.Requests.DeletePartialMatch(prometheus.Labels{"connector": connector})
+	m.lateness.DeleteLabelValues(connector)
+	for _, f := range []*family{
+		m.events, m.duplicates, m.deadLetters, m.late, m.beyond, m.throttled, m.vanished,
+		m.lastEvent, m.lastPoll, m.through, m.completeThrough, m.verifiedThrough, m.windowIDs, m.pageSize,
+	} {
+		f.forget(connector)
+	}
+}
+
+// family is one metric of all connectors, a number for each. A series of
+// Prometheus's own takes half a kilobyte, and there are a dozen for each of ten
+// thousand connectors.
+type family struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+
+	mu sync.Mutex
+	by map[string]*meter
+}
+
+// meter is a connector's number.
+type meter struct{ bits atomic.Uint64 }
+
+// Set makes it v.
+func (m *meter) Set(v float64) { m.bits.Store(math.Float64bits(v)) }
+
+// Add adds v.
+func (m *meter) Add(v float64) {
+	for {
+		old := m.bits.Load()
+		if m.bits.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+v)) {
+			return
+		}
+	}
+}
+
+// of returns a connector's number, which is 0 at first.
+func (f *family) of(connector string) *meter {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.by[connector]
+	if m == nil {
+		m = &meter{}
+		f.by[connector] = m
+	}
+	return m
+}
+
+func (f *family) forget(connector string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.by, connector)
+}
+
+// Describe implements prometheus.Collector.
+func (f *family) Describe(ch chan<- *prometheus.Desc) { ch <- f.desc }
+
+// Collect implements prometheus.Collector.
+func (f *family) Collect(ch chan<- prometheus.Metric) {
+	f.mu.Lock()
+	by := maps.Clone(f.by)
+	f.mu.Unlock()
+	for connector, m := range by {
+		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, math.Float64frombits(m.bits.Load()), connector)
 	}
 }
 
 // meters are the metrics of one connector, looked up once.
 type meters struct {
-	events, duplicates, deadLetters, late, beyond, throttled prometheus.Counter
-	vanished                                                 prometheus.Counter
-	lastEvent, lastPoll                                      prometheus.Gauge
-	through, completeThrough, windowIDs, pageSize            prometheus.Gauge
+	events, duplicates, deadLetters, late, beyond, throttled, vanished *meter
+
+	lastEvent, lastPoll, through, completeThrough, windowIDs, pageSize *meter
 	// lateness makes the connector's histogram: most have no late event, and
 	// seventeen series are many for ten thousand connectors.
 	lateness func() prometheus.Observer
 	// verifiedThrough makes that gauge: before the first comparison there is none.
-	verifiedThrough func() prometheus.Gauge
+	verifiedThrough func() *meter
 }
 
 func (m *Metrics) of(connector string) *meters {
@@ -100,20 +155,20 @@ func (m *Metrics) of(connector string) *meters {
 		m = NewMetrics(prometheus.NewRegistry())
 	}
 	return &meters{
-		events:          m.events.WithLabelValues(connector),
-		duplicates:      m.duplicates.WithLabelValues(connector),
-		deadLetters:     m.deadLetters.WithLabelValues(connector),
-		late:            m.late.WithLabelValues(connector),
-		beyond:          m.beyond.WithLabelValues(connector),
-		throttled:       m.throttled.WithLabelValues(connector),
-		lastEvent:       m.lastEvent.WithLabelValues(connector),
-		lastPoll:        m.lastPoll.WithLabelValues(connector),
-		vanished:        m.vanished.WithLabelValues(connector),
-		through:         m.through.WithLabelValues(connector),
-		completeThrough: m.completeThrough.WithLabelValues(connector),
-		windowIDs:       m.windowIDs.WithLabelValues(connector),
-		pageSize:        m.pageSize.WithLabelValues(connector),
-		verifiedThrough: func() prometheus.Gauge { return m.verifiedThrough.WithLabelValues(connector) },
+		events:          m.events.of(connector),
+		duplicates:      m.duplicates.of(connector),
+		deadLetters:     m.deadLetters.of(connector),
+		late:            m.late.of(connector),
+		beyond:          m.beyond.of(connector),
+		throttled:       m.throttled.of(connector),
+		lastEvent:       m.lastEvent.of(connector),
+		lastPoll:        m.lastPoll.of(connector),
+		vanished:        m.vanished.of(connector),
+		through:         m.through.of(connector),
+		completeThrough: m.completeThrough.of(connector),
+		windowIDs:       m.windowIDs.of(connector),
+		pageSize:        m.pageSize.of(connector),
+		verifiedThrough: func() *meter { return m.verifiedThrough.of(connector) },
 		lateness:        func() prometheus.Observer { return m.lateness.WithLabelValues(connector) },
 	}
 }
