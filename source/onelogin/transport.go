@@ -33,7 +33,7 @@ func NewTransport(l Limits, roots *x509.CertPool) *http.Transport {
 		Proxy:                  byRoute,
 		GetProxyConnectHeader:  askTunnel,
 		OnProxyConnectResponse: tunnelled,
-		DialContext:            dial,
+		DialContext:            records(dial),
 		MaxIdleConns:           l.Kept(),
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout:    10 * time.Second,
