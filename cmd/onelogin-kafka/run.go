@@ -186,6 +186,9 @@ func bound(plan memory.Plan, configured bool) func(connectors int) {
 		if _, set := os.LookupEnv("GOMEMLIMIT"); !set || configured {
 			debug.SetMemoryLimit(plan.GoLimit(connectors))
 		}
+		if _, set := os.LookupEnv("GOGC"); !set {
+			debug.SetGCPercent(plan.GoPercent(connectors))
+		}
 	}
 }
 

@@ -149,7 +149,7 @@ func (b *bench) idleOf(ctx context.Context, sim *simulation, connectors int, mos
 	}
 	r.note("goroutines", m["go_goroutines"], "")
 	r.note("stacks", m["go_memstats_stack_inuse_bytes"]/(1<<20), "MiB")
-	r.note("heap after the last collection", m["go_memstats_next_gc_bytes"]/2/(1<<20), "MiB")
+	r.note("heap after the last collection", m["go_memstats_next_gc_bytes"]/(1+m["go_gc_gogc_percent"]/100)/(1<<20), "MiB")
 	return r, resident, nil
 }
 
