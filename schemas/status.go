@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -96,7 +97,10 @@ type ConnectorStatus struct {
 	// RateLimit is left out of the JSON while Limit is unknown.
 	RateLimit RateLimit `json:"rate_limit,omitzero"`
 	Instance  string    `json:"instance"`
-	Shard     int       `json:"shard"`
+	// Console is where the instance's console is reached: scheme, host and maybe
+	// port; empty where it is not known.
+	Console string `json:"console,omitempty"`
+	Shard   int    `json:"shard"`
 	// Lateness is nil while no event was late. What it points to is not changed.
 	Lateness *Lateness `json:"lateness,omitempty"`
 	// Since is when the state began.
@@ -155,6 +159,9 @@ func ParseStatus(value []byte) (ConnectorStatus, error) {
 	if l := s.Lateness; l != nil && !l.sound() {
 		s.Lateness = nil // nothing else depends on it
 	}
+	if !isOrigin(s.Console) {
+		s.Console = "" // as above; and it becomes a link
+	}
 	s.LagSeconds = -1
 	if w.LagSeconds != nil && *w.LagSeconds >= 0 {
 		s.LagSeconds = *w.LagSeconds
@@ -163,6 +170,15 @@ func ParseStatus(value []byte) (ConnectorStatus, error) {
 		*t = timeOf(t)
 	}
 	return s, nil
+}
+
+// maxOrigin is how long an address of a console is at most.
+const maxOrigin = 300
+
+// isOrigin tells whether text is http or https with a host, and nothing after it.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && len(text) <= maxOrigin && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && text == u.Scheme+"://"+u.Host
 }
 
 // sound tells whether there is a count for each bucket.

@@ -3,6 +3,7 @@ package schemas_test
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,7 @@ func TestStatusRoundTrip(t *testing.T) {
 		"late events": func(s *schemas.ConnectorStatus) {
 			s.Lateness = &schemas.Lateness{Since: at("2026-11-22T06:00:00Z"), Bounds: []float64{2, 5}, Counts: []int64{0, 3, 1}}
 		},
+		"a console":     func(s *schemas.ConnectorStatus) { s.Console = "https://one.example.com:8443" },
 		"message in <>": func(s *schemas.ConnectorStatus) { s.Message = `<secret> & "quotes"` },
 	}
 	for _, state := range schemas.States {
@@ -125,6 +127,25 @@ func TestLatenessUnsound(t *testing.T) {
 		s.Lateness = &l
 		if got, err := schemas.ParseStatus(s.Marshal()); err != nil || got.Lateness != nil || got.Connector != "acme" {
 			t.Errorf("%+v: got %+v, error %v", l, got.Lateness, err)
+		}
+	}
+}
+
+// TestConsoleUnsound: what is no address of a console's first page is none, and
+// nothing else of the status depends on it.
+func TestConsoleUnsound(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"https://one.example.com": "https://one.example.com", "http://127.0.0.1:8080": "http://127.0.0.1:8080", "https://[2001:db8::1]:8443": "https://[2001:db8::1]:8443",
+		"javascript:alert(1)": "", "data:text/html,x": "", "//evil.example": "", "https://": "", "https://:8080": "", "https://user@one.example.com": "", "https://one.example.com/": "",
+		"https://one.example.com/path": "", "https://one.example.com?x": "", "https://one.example.com#x": "", "HTTPS://one.example.com": "", "https://one example.com": "",
+		"ftp://one.example.com": "", "https://" + strings.Repeat("x", 300): "",
+	} {
+		s := validStatus()
+		s.Console = text
+		got, err := schemas.ParseStatus(s.Marshal())
+		if err != nil || got.Console != want || got.Instance != s.Instance {
+			t.Errorf("%.40s: got %q, %v", text, got.Console, err)
 		}
 	}
 }

@@ -58,11 +58,7 @@ func TestConsoleInTheBrowser(t *testing.T) {
 	} {
 		b.do("opening "+p.path, chromedp.Navigate(at+p.path))
 		b.see(p.sees)
-		for _, scheme := range []string{"light", "dark"} {
-			for _, width := range []int64{360, 1280} {
-				b.look(p.name, scheme, width)
-			}
-		}
+		b.looks(p.name)
 	}
 	b.do("going back", chromedp.Navigate(at+"/"))
 	b.walk(demo, hands{

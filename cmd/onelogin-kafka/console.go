@@ -35,7 +35,7 @@ func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, sug
 	hand := &producer.Hand{Cluster: cluster, Topics: service.Topics(cfg), Group: cfg.Group}
 	in.desk = console.NewDesk(&jobs.Board{Registry: in.svc.Registry(), Hand: hand}, log)
 	o := console.Options{
-		Listen: cfg.HTTP.Listen, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: in.svc.Ready, Log: log,
+		Listen: cfg.HTTP.Listen, URL: cfg.HTTP.URL, Hosts: cfg.HTTP.Hosts, Registry: reg, Ready: in.svc.Ready, Log: log,
 		Instance: cfg.Instance, Version: build.Read().Version, Board: in.board, Trail: in.trail, Control: in.svc.Registry(), Suggested: suggested,
 		Positions: &movesOf{cfg: cfg, hand: hand},
 		Desk:      in.desk,
@@ -56,8 +56,10 @@ func (in *instance) openConsole(cfg *config.Config, reg prometheus.Gatherer, sug
 	}
 	if in.web, err = console.Listen(o); err != nil {
 		cluster.Close()
+		return err
 	}
-	return err
+	in.address = cfg.HTTP.Address(in.web.Addr())
+	return nil
 }
 
 func shardsOf(svc *service.Service) []console.Shard {

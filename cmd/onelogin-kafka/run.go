@@ -162,17 +162,22 @@ type instance struct {
 	trail   *console.Trail
 	desk    *console.Desk
 	reading *wire.Cluster // of what the console shows
+	address string        // where the console is reached; empty = not known
 }
 
 func newInstance(cfg *config.Config, suggested console.Draft, log zerolog.Logger) (*instance, error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	plan := memory.NewPlan(int64(cfg.Memory), os.DirFS("/"))
-	svc, err := service.New(cfg, service.Options{Log: log, Registry: reg, Files: files(), Memory: plan, Counted: bound(plan, cfg.Memory != 0)})
+	in := &instance{}
+	svc, err := service.New(cfg, service.Options{
+		Log: log, Registry: reg, Files: files(), Memory: plan, Counted: bound(plan, cfg.Memory != 0),
+		Console: func() string { return in.address }, // which is known before it runs
+	})
 	if err != nil {
 		return nil, usage(err)
 	}
-	in := &instance{svc: svc}
+	in.svc = svc
 	if err := in.openConsole(cfg, reg, suggested, log); err != nil {
 		return nil, err
 	}

@@ -39,6 +39,40 @@ func normaliseBaseURL(text string) (string, error) {
 	return strings.TrimRight(u.String(), "/"), nil
 }
 
+// normaliseOrigin is normaliseBaseURL of what has no path.
+func normaliseOrigin(text string) (string, error) {
+	u, err := parseURL(text)
+	if err != nil {
+		return "", err
+	}
+	if u.Path != "" && u.Path != "/" {
+		return "", errors.New("has a path; the console's pages begin at /")
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// Address is where people, and the pages of other instances, reach the console
+// that listens at l: URL, or else what Listen names; empty where that is every
+// address of this machine.
+func (h *HTTP) Address(l net.Addr) string {
+	if h.URL != "" {
+		return h.URL
+	}
+	host, _, err := net.SplitHostPort(h.Listen)
+	if addr, perr := netip.ParseAddr(host); err != nil || host == "" || perr == nil && addr.IsUnspecified() {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(l.String()) // that of Listen may be 0
+	if err != nil {
+		return ""
+	}
+	scheme := "http"
+	if h.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
 // checkTokenURL says what keeps text from being a token endpoint.
 func checkTokenURL(text string) error {
 	_, err := parseURL(text)

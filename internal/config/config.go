@@ -230,6 +230,8 @@ type HTTP struct {
 	// Hosts are the names, besides Listen's and loopback, by which the console may
 	// be asked for; without port.
 	Hosts []string `yaml:"hosts" config:"commas"`
+	// URL is where people reach the console, without a path; empty = see Address.
+	URL string `yaml:"url"`
 	// Token is what callers must present; none asked for unless IsSet.
 	Token Secret `yaml:"token"`
 	// ViewerToken is what is enough to look; set only if Token is.

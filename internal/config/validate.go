@@ -318,6 +318,13 @@ func (l *loader) http(h *HTTP, at place) {
 			here.problem("%s is no name of a host; write it without scheme and port, e.g. console.example.com", here.quote(name))
 		}
 	}
+	if h.URL != "" {
+		origin, err := normaliseOrigin(h.URL)
+		if err != nil {
+			at.sub("url").problem("%v", err)
+		}
+		h.URL = origin
+	}
 	l.secret(h.Token, false, at.sub("token"))
 	l.secret(h.ViewerToken, false, at.sub("viewer_token"))
 	if h.ViewerToken.IsSet() && !h.Token.IsSet() {

@@ -27,6 +27,7 @@ type Board struct {
 	view     *fleet.View
 	tracks   map[string]*track
 	owners   owners
+	consoles map[string]spoken // by instance
 	watchers map[*watcher]bool
 	err      error // what keeps it from being up to date
 	list     []fleet.Status
@@ -38,7 +39,7 @@ type Board struct {
 func NewBoard(topic fleet.Topic, configured func() []string, log zerolog.Logger) *Board {
 	return &Board{
 		topic: topic, configured: configured, log: log,
-		view: fleet.NewView(), tracks: map[string]*track{}, watchers: map[*watcher]bool{}, err: errNotRead,
+		view: fleet.NewView(), tracks: map[string]*track{}, consoles: map[string]spoken{}, watchers: map[*watcher]bool{}, err: errNotRead,
 	}
 }
 
@@ -116,6 +117,7 @@ func (b *Board) remember(r *schemas.Record) {
 		return
 	}
 	b.owners.add(st.Shard, st.Instance, r.Time)
+	b.hear(&st, r.Time)
 	t := b.tracks[name]
 	if t == nil {
 		t = &track{}

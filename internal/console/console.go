@@ -27,8 +27,10 @@ type Options struct {
 	// Listen is host:port. CertFile and KeyFile, if not empty, secure it.
 	Listen            string
 	CertFile, KeyFile string
-	// Hosts are the names, besides Listen's and loopback, by which callers may
-	// ask for this instance; without port.
+	// URL is where people reach it; empty = by Listen.
+	URL string
+	// Hosts are the names, besides Listen's, URL's and loopback, by which callers
+	// may ask for this instance; without port.
 	Hosts []string
 	// Token, if not nil, returns what callers must present as
 	// "Authorization: Bearer <token>", all but /healthz and /readyz, or sign in

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -16,6 +17,9 @@ func (o *Options) known(h http.Handler) http.Handler {
 	if host, _, err := net.SplitHostPort(o.Listen); err == nil && host != "" {
 		names = append(names, host)
 	}
+	if u, err := url.Parse(o.URL); err == nil && o.URL != "" {
+		names = append(names, u.Hostname())
+	}
 	names = append(names, o.Hosts...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !addressed(r, names) {
@@ -26,15 +30,20 @@ func (o *Options) known(h http.Handler) http.Handler {
 	})
 }
 
-// addressed tells whether a request is for one of the names, for this machine by
-// loopback, or for the very address that it came to: what is no name cannot be
-// made to mean another machine.
-func addressed(r *http.Request, names []string) bool {
+// hostOf is the name or address that a request is for, without port.
+func hostOf(r *http.Request) string {
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	host = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), ".")
+	return strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), ".")
+}
+
+// addressed tells whether a request is for one of the names, for this machine by
+// loopback, or for the very address that it came to: what is no name cannot be
+// made to mean another machine.
+func addressed(r *http.Request, names []string) bool {
+	host := hostOf(r)
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
 		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, host) })

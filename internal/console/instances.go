@@ -2,8 +2,12 @@ package console
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"onelogin-kafka/internal/fleet"
@@ -12,10 +16,12 @@ import (
 
 // Instance is an instance by what the status topic says.
 type Instance struct {
-	Instance   string                `json:"instance"`
-	Connectors int                   `json:"connectors"`
-	Shards     []int                 `json:"shards"`
-	Counts     map[schemas.State]int `json:"counts"`
+	Instance   string `json:"instance"`
+	Connectors int    `json:"connectors"`
+	Shards     []int  `json:"shards"`
+	// Console is where its console is reached; empty where that is not known.
+	Console string                `json:"console,omitempty"`
+	Counts  map[schemas.State]int `json:"counts"`
 	// Age is how long ago it was last heard of, in seconds.
 	Age float64 `json:"age_seconds"`
 }
@@ -34,6 +40,56 @@ type Fleet struct {
 	Shards []Shard `json:"shards"`
 }
 
+// Elsewhere is another instance whose console shows the same.
+type Elsewhere struct {
+	Instance string `json:"instance"`
+	Console  string `json:"console"`
+}
+
+// spoken is where an instance said that its console is reached, and when.
+type spoken struct {
+	console string
+	at      time.Time
+}
+
+// hear takes over where an instance's console is reached. The caller holds the
+// lock.
+func (b *Board) hear(st *schemas.ConnectorStatus, at time.Time) {
+	before, known := b.consoles[st.Instance]
+	if known && !at.After(before.at) {
+		return
+	}
+	if !known { // names of instances may come and go for ever
+		maps.DeleteFunc(b.consoles, func(_ string, s spoken) bool { return at.Sub(s.at) > fleet.Stale })
+	}
+	b.consoles[st.Instance] = spoken{st.Console, at}
+}
+
+// elsewhere are the other instances that were heard of lately, as far as whoever
+// asks can reach them: a loopback address is that of the machine it is used on.
+func (o *Options) elsewhere(r *http.Request, now time.Time) []Elsewhere {
+	list := []Elsewhere{}
+	near := isLoopback(hostOf(r))
+	o.Board.mu.Lock()
+	defer o.Board.mu.Unlock()
+	own := o.Board.consoles[o.Instance].console
+	for instance, s := range o.Board.consoles {
+		if instance == o.Instance || s.console == "" || s.console == own || now.Sub(s.at) > fleet.Stale {
+			continue
+		}
+		if u, err := url.Parse(s.console); err == nil && (near || !isLoopback(u.Hostname())) {
+			list = append(list, Elsewhere{instance, s.console})
+		}
+	}
+	slices.SortFunc(list, func(a, b Elsewhere) int { return cmp.Compare(a.Instance, b.Instance) })
+	return list
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
+}
+
 // instancesOf gathers what the connectors' statuses say of who wrote them. Shards
 // without a connector are in none.
 func instancesOf(all []fleet.Status) []Instance {
@@ -50,7 +106,9 @@ func instancesOf(all []fleet.Status) []Instance {
 		}
 		in.Connectors++
 		in.Counts[s.State]++
-		in.Age = min(in.Age, s.Age.Seconds())
+		if age := s.Age.Seconds(); age <= in.Age {
+			in.Age, in.Console = age, s.Console
+		}
 		if at, ok := slices.BinarySearch(in.Shards, s.Shard); !ok {
 			in.Shards = slices.Insert(in.Shards, at, s.Shard)
 		}

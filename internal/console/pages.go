@@ -127,6 +127,9 @@ type frame struct {
 	// Trouble says why what is shown may be old.
 	Trouble string
 	Refresh bool
+	// Elsewhere are instances that show the same, Path is what they are asked for.
+	Elsewhere []Elsewhere
+	Path      string
 	// Writes tells that the caller may change things: what would be refused is not
 	// offered.
 	Writes bool
@@ -139,7 +142,10 @@ type navItem struct {
 
 func (o *Options) frame(r *http.Request, title string) frame {
 	c := callerOf(r)
-	f := frame{Title: title, Known: c.role != nobody, Session: c.session, Role: c.role.String(), Writes: c.role == admin}
+	f := frame{Title: title, Known: c.role != nobody, Session: c.session, Role: c.role.String(), Writes: c.role == admin, Elsewhere: o.elsewhere(r, time.Now()), Path: "/"}
+	if r.Method == http.MethodGet {
+		f.Path = r.URL.RequestURI()
+	}
 	for _, n := range []navItem{{Path: "/", Text: "Collection Status"}, {Path: "/jobs", Text: "Jobs"}, {Path: "/fleet", Text: "Fleet"}, {Path: "/audit", Text: "Audit"}} {
 		n.Here = n.Path == r.URL.Path
 		f.Nav = append(f.Nav, n)
@@ -338,6 +344,7 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 		return
 	}
 	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Late: lateBuckets(s.Lateness), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Positions: o.Positions != nil}
+	p.Path = "/connectors/" + name
 	p.Refresh = check == nil && n == nil && r.Method == http.MethodGet
 	p.Changes, _ = o.Trail.Entries(name, 20)
 	if o.Desk != nil {

@@ -32,7 +32,8 @@ type streams struct {
 
 // serve sends an event "connector" with the connector's row for each of those
 // asked for, now and at each change, until the caller goes, or would not be let in
-// any more; and an event "counts" with how many are in each state.
+// any more; and an event "counts" with how many are in each state and where else the
+// same is shown.
 func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 	names := r.URL.Query()["connector"]
 	if len(names) > maxPerPage {
@@ -48,7 +49,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 	watcher, end := s.opts.Board.watch(names)
 	defer end()
 	w.Header().Set("Content-Type", "text/event-stream")
-	st := &stream{opts: s.opts, w: w, control: http.NewResponseController(w), told: map[string]schemas.State{}}
+	st := &stream{opts: s.opts, w: w, r: r, control: http.NewResponseController(w), told: map[string]schemas.State{}}
 	if st.counts() != nil || st.send(names) != nil {
 		return
 	}
@@ -83,6 +84,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 type stream struct {
 	opts    *Options
 	w       http.ResponseWriter
+	r       *http.Request
 	control *http.ResponseController
 	told    map[string]schemas.State
 }
@@ -120,8 +122,9 @@ func (s *stream) send(names []string) error {
 
 // counts is sent though nothing has changed: it shows that the stream lives.
 func (s *stream) counts() error {
-	all, err := s.opts.Board.List(time.Now())
-	return s.event("counts", map[string]any{"counts": query{}.find(all).counts, "trouble": trouble(err)})
+	now := time.Now()
+	all, err := s.opts.Board.List(now)
+	return s.event("counts", map[string]any{"counts": query{}.find(all).counts, "trouble": trouble(err), "elsewhere": s.opts.elsewhere(s.r, now)})
 }
 
 func (s *stream) event(name string, v any) error {

@@ -40,6 +40,9 @@ type Options struct {
 	Memory memory.Plan
 	// Counted, if not nil, is told the number of connectors each time they change.
 	Counted func(connectors int)
+	// Console, if not nil, returns where the console of this instance is reached,
+	// which its statuses say; empty where that is not known.
+	Console func() string
 }
 
 // Service is one instance: its connectors and its part of the shards.

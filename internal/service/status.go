@@ -38,7 +38,7 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 		Events: p.Events, LastEventAt: p.LastEvent, LastPollAt: p.LastPoll,
 		LagSeconds: p.Lag.Seconds(), CompleteThrough: p.CompleteThrough, VerifiedThrough: p.VerifiedThrough,
 		RateLimit: rateLimit(p.RateLimit), Lateness: p.Lateness,
-		Instance: s.settings.instance, Shard: int(shard), Since: p.Since, UpdatedAt: time.Now().UTC(),
+		Instance: s.settings.instance, Console: s.console(), Shard: int(shard), Since: p.Since, UpdatedAt: time.Now().UTC(),
 	}
 	if st.State == schemas.StateFailing && st.Stage == stageConfiguration && c.aside == "" {
 		st.Message = s.lacking(c, st.Message)
@@ -69,6 +69,14 @@ func (s *Service) status(c *connector, shard int32) schemas.ConnectorStatus {
 	defer s.mu.Unlock()
 	s.aside.show(&st)
 	return st
+}
+
+// console is where the console of this instance is reached.
+func (s *Service) console() string {
+	if s.opts.Console == nil {
+		return ""
+	}
+	return s.opts.Console()
 }
 
 // What to do, one sentence each.

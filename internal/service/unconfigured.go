@@ -111,7 +111,7 @@ func (s *Service) unconfigured(ctx context.Context, name string, session *produc
 		Connector: name, State: schemas.StateInactive, LagSeconds: -1,
 		Message:  fmt.Sprintf("instance %s owns its shard but has no configuration for it", s.settings.instance),
 		Advice:   adviceAbsent,
-		Instance: s.settings.instance, Shard: int(session.Shard), Since: now, UpdatedAt: now,
+		Instance: s.settings.instance, Console: s.console(), Shard: int(session.Shard), Since: now, UpdatedAt: now,
 	}
 	state, _, err := s.state(ctx, name, session)
 	if ctx.Err() != nil {

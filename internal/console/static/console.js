@@ -73,14 +73,29 @@
   }
 
   const away = document.getElementById("away");
+  const elsewhere = document.getElementById("elsewhere");
   let source = null;
   let silent = 0;
+  let last = new Date();
+  const lost = () => {
+    document.getElementById("shown").textContent = last.toTimeString().slice(0, 8);
+    away.hidden = false;
+  };
+  // Where else the same is shown: an address is a link only if it is one of a page.
+  const others = (list) => elsewhere.replaceChildren(...list.filter((o) => /^https?:\/\//.test(o.console)).map((o) => {
+    const [li, a, at] = ["li", "a", "span"].map((tag) => document.createElement(tag));
+    a.href = o.console + elsewhere.dataset.path;
+    [a.textContent, at.textContent, at.className] = [o.instance, o.console, "small"];
+    li.append(a, " ", at);
+    return li;
+  }));
   // A stream says something every five seconds; one that does not is dead, though
   // its connection may not know it.
   const heard = () => {
     clearTimeout(silent);
     away.hidden = true;
-    silent = setTimeout(() => { away.hidden = false; reopen(); }, 15000);
+    last = new Date();
+    silent = setTimeout(() => { lost(); reopen(); }, 15000);
   };
   const close = () => {
     clearTimeout(silent);
@@ -95,16 +110,17 @@
     on("connector", (c) => { for (const row of rows.get(c.connector) || []) show(row, c); });
     on("removed", (c) => { for (const row of rows.get(c.connector) || []) if (row.tagName === "TR") row.remove(); });
     on("counts", (e) => {
+      others(e.elsewhere);
       let all = 0;
       for (const n of Object.values(e.counts)) all += n;
       for (const b of document.querySelectorAll("b[data-count]")) b.textContent = b.dataset.count ? e.counts[b.dataset.count] || 0 : all;
     });
     source.onerror = () => {
-      away.hidden = false;
+      lost();
       if (source && source.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) reopen(); }, 5000);
     };
   };
-  if (rows.size > 0) {
+  if (document.querySelector("main[data-live]")) {
     // A browser opens six connections to a host: a page that nobody sees has none.
     document.addEventListener("visibilitychange", () => { if (document.hidden) close(); else open(); });
     if (!document.hidden) open();
