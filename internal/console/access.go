@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // role is what a caller may do.
@@ -35,6 +38,8 @@ type caller struct {
 	role role
 	// session is true for a browser that has signed in.
 	session bool
+	// wait is how long whoever has tried too many wrong tokens is not heard.
+	wait time.Duration
 }
 
 type callerKey struct{}
@@ -64,6 +69,9 @@ func (d *doors) need(wanted role, h http.Handler) http.Handler {
 		switch {
 		case c.role >= wanted:
 			h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		case c.wait > 0:
+			w.Header().Set("Retry-After", seconds(c.wait))
+			refuse(w, http.StatusTooManyRequests, "Too many wrong tokens from this address. Try again in "+seconds(c.wait)+" seconds.")
 		case c.role != nobody:
 			refuse(w, http.StatusForbidden, "The viewer's token may look and change nothing. Use the token of http.token_file.")
 		case r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html"):
@@ -82,8 +90,8 @@ func (d *doors) caller(r *http.Request) caller {
 		return caller{role: admin}
 	}
 	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		role, _ := d.role(given)
-		return caller{role: role}
+		role, _, wait := d.try(r.RemoteAddr, given)
+		return caller{role: role, wait: wait}
 	}
 	if cookie, err := r.Cookie(d.cookie()); err == nil {
 		if s, ok := d.sessions.find(cookie.Value); ok && d.valid(s) {
@@ -92,6 +100,22 @@ func (d *doors) caller(r *http.Request) caller {
 	}
 	return caller{}
 }
+
+// try is what a token from an address opens, with its digest; nothing while the
+// address has to wait, whatever the token.
+func (d *doors) try(remote, given string) (r role, sum [sha256.Size]byte, wait time.Duration) {
+	if wait = d.attempts.wait(remote); wait > 0 {
+		return nobody, sum, wait
+	}
+	r, sum = d.role(given)
+	if r == nobody && d.attempts.failed(remote, sum) {
+		d.opts.Log.Warn().Str("remote", remote).Msg("somebody asked the console with a wrong token")
+	}
+	return r, sum, 0
+}
+
+// seconds is a length of time for Retry-After.
+func seconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
 
 // role is what a token opens, with its digest.
 func (d *doors) role(given string) (role, [sha256.Size]byte) {

@@ -244,14 +244,19 @@ func TestOpenRedirect(t *testing.T) {
 }
 
 // TestBruteForce: who tries wrong tokens waits, also with the right one, and
-// nobody else does.
+// nobody else does; wherever they are tried.
 func TestBruteForce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := Handler(withTokens())
+		tried := 0
 		from := func(remote, token string) int {
 			r := httptest.NewRequest("POST", "http://localhost/login", strings.NewReader(url.Values{"token": {token}}.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if tried++; token != adminToken && tried%2 == 0 {
+				r = httptest.NewRequest("GET", "http://localhost/metrics", nil)
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
 			r.RemoteAddr = remote
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
@@ -261,7 +266,7 @@ func TestBruteForce(t *testing.T) {
 			return w.Code
 		}
 		for i := range maxAttempts {
-			if got := from(fmt.Sprintf("[2001:db8::%d]:1", i), "guess"); got != http.StatusUnauthorized {
+			if got := from(fmt.Sprintf("[2001:db8::%d]:1", i), fmt.Sprint("guess ", i)); got != http.StatusUnauthorized {
 				t.Fatalf("attempt %d: got status %d", i, got)
 			}
 		}
@@ -277,12 +282,35 @@ func TestBruteForce(t *testing.T) {
 		}
 		// However many addresses there are, memory is bounded and none is free of it.
 		for i := range maxAddresses + maxAttempts {
-			from(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255), "guess")
+			from(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255), fmt.Sprint("guess ", i))
 		}
 		if got := from("192.0.2.1:1", "guess"); got != http.StatusTooManyRequests {
 			t.Errorf("one address too many: got status %d", got)
 		}
 	})
+}
+
+// TestOldToken: a scraper with a token that is another one now is refused and no
+// more, however often it asks, and keeps nobody behind its address out.
+func TestOldToken(t *testing.T) {
+	t.Parallel()
+	h := Handler(withTokens())
+	for range 10 * maxAttempts {
+		for _, old := range []string{"the one before", "the one before that"} {
+			if w := ask(h, "GET", "/metrics", "", "Authorization: Bearer "+old); w.Code != http.StatusUnauthorized {
+				t.Fatalf("got status %d", w.Code)
+			}
+		}
+	}
+	if w := ask(h, "GET", "/metrics", "", "Authorization: Bearer "+viewerToken); w.Code != http.StatusOK {
+		t.Errorf("with the right one: got status %d", w.Code)
+	}
+	for i := range maxAttempts {
+		ask(h, "GET", "/metrics", "", fmt.Sprint("Authorization: Bearer guess ", i))
+	}
+	if w := ask(h, "GET", "/metrics", "", "Authorization: Bearer "+viewerToken); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+		t.Errorf("after guesses: got status %d, %v", w.Code, w.Header())
+	}
 }
 
 // TestHeaders: every answer carries them, whatever it is.

@@ -172,6 +172,16 @@ func (b *Board) History(name string) []Change {
 	return nil
 }
 
+// Failures returns the last different errors of a connector, the last one first.
+func (b *Board) Failures(name string) []Failure {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.tracks[name]; t != nil {
+		return slices.Clone(t.failures)
+	}
+	return nil
+}
+
 // Rebalances returns when shards moved, the last time first, as far back as the
 // topic told when this instance began, or since.
 func (b *Board) Rebalances() []Rebalance {

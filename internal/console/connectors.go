@@ -201,16 +201,16 @@ func (o *Options) connector(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, noConnector)
 		return
 	}
-	history := o.Board.History(s.Connector)
-	if history == nil {
-		history = []Change{}
-	}
-	b, err := json.Marshal(history)
+	more, err := json.Marshal(struct {
+		History []Change  `json:"history"`
+		Errors  []Failure `json:"errors"`
+	}{append([]Change{}, o.Board.History(s.Connector)...), append([]Failure{}, o.Board.Failures(s.Connector)...)})
 	if err != nil {
 		panic("console: " + err.Error()) // impossible: times and texts
 	}
 	row := o.row(&s, now)
-	answer(w, append(append(append(row[:len(row)-1], `,"history":`...), b...), '}'))
+	row[len(row)-1], more[0] = ',', ' '
+	answer(w, append(row, more...))
 }
 
 const noConnector = "There is no connector of this name: no instance has reported it, and this one has no configuration for it."

@@ -31,7 +31,7 @@ var helpers = template.FuncMap{
 	"ago":   func(t time.Time) string { return ago(time.Since(t)) },
 	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"lag":   lagText, "budget": budgetText, "why": whyText,
-	"seconds": func(s float64) string { return fleet.Ago(time.Duration(s * float64(time.Second))) },
+	"seconds": func(s float64) string { return ago(time.Duration(s * float64(time.Second))) },
 	"job":     jobText,
 	"percent": func(share float64) int { return int(100 * share) },
 	"before":  func(e schemas.AuditEntry) string { return differing(e.Before, e.After) },
@@ -315,6 +315,7 @@ type connectorPage struct {
 	Check   *Check
 	Notice  *notice
 	History []Change
+	Errors  []Failure
 	Changes []schemas.AuditEntry
 	// Positions tells that its position can be set back here.
 	Positions bool
@@ -343,7 +344,7 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 		refuse(w, http.StatusNotFound, noConnector)
 		return
 	}
-	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Late: lateBuckets(s.Lateness), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Positions: o.Positions != nil}
+	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Late: lateBuckets(s.Lateness), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Errors: o.Board.Failures(name), Positions: o.Positions != nil}
 	p.Path = "/connectors/" + name
 	p.Refresh = check == nil && n == nil && r.Method == http.MethodGet
 	p.Changes, _ = o.Trail.Entries(name, 20)

@@ -3,8 +3,10 @@ package console
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -68,51 +70,64 @@ func (s *sessions) end(id string) {
 }
 
 const (
-	// maxAttempts is how many wrong tokens in a row an address may try; after
-	// that it may try one each attemptEvery.
+	// maxAttempts is how many wrong tokens in a row an address may try, each
+	// another one; after that it may try one each attemptEvery.
 	maxAttempts  = 5
 	attemptEvery = 20 * time.Second
 	// maxAddresses is how many addresses are told apart; the others share one count.
 	maxAddresses = 10_000
 )
 
-// attempts counts failed attempts to sign in by address.
+// attempts counts wrong tokens by address: at the sign-in page and as Bearer.
 type attempts struct {
 	mu   sync.Mutex
-	free map[netip.Prefix]time.Time // when an address has none left to be counted
+	made map[netip.Prefix]attempted
 }
 
-func newAttempts() *attempts { return &attempts{free: map[netip.Prefix]time.Time{}} }
+// attempted are the wrong tokens of an address.
+type attempted struct {
+	free time.Time // when none is left to be counted
+	// last are the digests of the last of them. The same one again guesses nothing,
+	// and is what a scraper with an old token sends: it is not counted.
+	last [][sha256.Size]byte
+}
+
+func newAttempts() *attempts { return &attempts{made: map[netip.Prefix]attempted{}} }
 
 // wait is how long an address must wait before it may try again.
 func (a *attempts) wait(remote string) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	free, counted := a.free[a.key(remote)]
+	made, counted := a.made[a.key(remote)]
 	if !counted {
 		return 0
 	}
-	return max(time.Until(free)-(maxAttempts-1)*attemptEvery, 0)
+	return max(time.Until(made.free)-(maxAttempts-1)*attemptEvery, 0)
 }
 
-// failed counts an attempt.
-func (a *attempts) failed(remote string) {
+// failed counts a wrong token by its digest, and tells whether it is another one
+// than those before.
+func (a *attempts) failed(remote string, token [sha256.Size]byte) bool {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.free) >= maxAddresses {
-		for key, free := range a.free {
-			if now.After(free) {
-				delete(a.free, key)
-			}
-		}
+	if len(a.made) >= maxAddresses {
+		maps.DeleteFunc(a.made, func(_ netip.Prefix, made attempted) bool { return now.After(made.free) })
 	}
 	key := a.key(remote)
-	from := a.free[key]
-	if from.Before(now) {
-		from = now
+	made := a.made[key]
+	if slices.Contains(made.last, token) {
+		return false
 	}
-	a.free[key] = from.Add(attemptEvery)
+	if made.last = append(made.last, token); len(made.last) > maxAttempts {
+		made.last = made.last[1:]
+	}
+	if made.free.Before(now) {
+		made.free = now
+	}
+	made.free = made.free.Add(attemptEvery)
+	a.made[key] = made
+	return true
 }
 
 // key is the network that an address is counted in: itself, or with IPv6 the 64
@@ -132,7 +147,7 @@ func (a *attempts) key(remote string) netip.Prefix {
 		bits = 64
 	}
 	key, err := addr.Prefix(bits)
-	if _, known := a.free[key]; err != nil || !known && len(a.free) >= maxAddresses {
+	if _, known := a.made[key]; err != nil || !known && len(a.made) >= maxAddresses {
 		return netip.Prefix{}
 	}
 	return key

@@ -1,10 +1,8 @@
 package console
 
 import (
-	"math"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -65,22 +63,21 @@ func (d *doors) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	next := local(r.PostForm.Get("next"))
-	if wait := d.attempts.wait(r.RemoteAddr); wait > 0 {
-		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
-		w.Header().Set("Retry-After", seconds)
-		d.showSignIn(w, http.StatusTooManyRequests, signInPage{Next: next, Wrong: "Too many wrong tokens. Try again in " + seconds + " seconds."})
+	if d.opts.Token == nil { // there is nothing to sign in to
+		http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // next is local
 		return
 	}
-	got, sum := d.role(strings.TrimSpace(r.PostForm.Get("token")))
-	if d.opts.Token != nil && got == nobody {
-		d.attempts.failed(r.RemoteAddr)
-		d.opts.Log.Warn().Str("remote", r.RemoteAddr).Msg("somebody tried to sign in to the console with a wrong token")
+	got, sum, wait := d.try(r.RemoteAddr, strings.TrimSpace(r.PostForm.Get("token")))
+	if wait > 0 {
+		w.Header().Set("Retry-After", seconds(wait))
+		d.showSignIn(w, http.StatusTooManyRequests, signInPage{Next: next, Wrong: "Too many wrong tokens. Try again in " + seconds(wait) + " seconds."})
+		return
+	}
+	if got == nobody {
 		d.showSignIn(w, http.StatusUnauthorized, signInPage{Next: next, Wrong: "This is not the token of http.token_file or http.viewer_token_file."})
 		return
 	}
-	if got != nobody {
-		d.setCookie(w, d.sessions.begin(got, sum), sessionLife)
-	}
+	d.setCookie(w, d.sessions.begin(got, sum), sessionLife)
 	http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // next is local
 }
 

@@ -12,7 +12,20 @@ const (
 	rateMinutes = 30
 	// maxChanges is how many states of a connector are remembered.
 	maxChanges = 20
+	// maxFailures is how many different errors of a connector are.
+	maxFailures = 10
 )
+
+// Failure is an error of a connector, however often it came.
+type Failure struct {
+	Stage   string `json:"stage"`
+	Message string `json:"message"`
+	// First is when it was told for the first time, Last for the last time; Times
+	// is how often it began.
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	Times int       `json:"times"`
+}
 
 // Change is the beginning of a state.
 type Change struct {
@@ -29,6 +42,10 @@ type track struct {
 	minute  int64 // since 1970, of the newest of minutes
 	minutes [rateMinutes]int64
 	changes []Change // the last one first
+
+	told     time.Time // the newest status
+	failures []Failure // the last one first
+	failing  bool      // the first of them is what is wrong now
 }
 
 // add takes a status over that follows the one before.
@@ -38,6 +55,7 @@ func (t *track) add(st *schemas.ConnectorStatus) {
 		t.minutes[rateMinutes-1] += n
 	}
 	t.known, t.events = true, st.Events
+	t.fail(st)
 	c := Change{State: st.State, Stage: st.Stage, Message: st.Message, Since: st.Since}
 	if len(t.changes) > 0 && t.changes[0].State == c.State && t.changes[0].Stage == c.Stage && t.changes[0].Message == c.Message {
 		return
@@ -47,6 +65,32 @@ func (t *track) add(st *schemas.ConnectorStatus) {
 	}
 	t.changes = slices.Insert(t.changes, 0, c)
 	t.changes = t.changes[:min(len(t.changes), maxChanges)]
+}
+
+// fail takes over what a status says is wrong. What is read once more is no news:
+// the topic is read from its start whenever it had to be left.
+func (t *track) fail(st *schemas.ConnectorStatus) {
+	if !st.UpdatedAt.After(t.told) {
+		return
+	}
+	t.told = st.UpdatedAt
+	if st.Message == "" {
+		t.failing = false
+		return
+	}
+	same := func(f Failure) bool { return f.Stage == st.Stage && f.Message == st.Message }
+	f := Failure{Stage: st.Stage, Message: st.Message, First: st.Since, Times: 1}
+	if i := slices.IndexFunc(t.failures, same); i >= 0 {
+		goesOn := i == 0 && t.failing
+		f = t.failures[i]
+		t.failures = slices.Delete(t.failures, i, i+1)
+		if !goesOn {
+			f.Times++
+		}
+	}
+	f.Last, t.failing = st.UpdatedAt, true
+	t.failures = slices.Insert(t.failures, 0, f)
+	t.failures = t.failures[:min(len(t.failures), maxFailures)]
 }
 
 // to moves on to a minute, if it is a later one.
