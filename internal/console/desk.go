@@ -24,14 +24,17 @@ type Desk struct {
 	log  zerolog.Logger
 
 	mu    sync.Mutex
-	list  []jobs.Job // the newest first
-	at    time.Time  // when it was read
-	err   error      // what keeps it from being up to date
-	filed int        // how many jobs were filed here
+	list  []jobs.Job    // the newest first
+	at    time.Time     // when it was read
+	err   error         // what keeps it from being up to date
+	filed int           // how many jobs were filed here
+	news  chan struct{} // closed and replaced when list is another one
 }
 
 // NewDesk returns a desk that Run keeps up to date.
-func NewDesk(j Jobs, log zerolog.Logger) *Desk { return &Desk{jobs: j, log: log, err: errNoJobsRead} }
+func NewDesk(j Jobs, log zerolog.Logger) *Desk {
+	return &Desk{jobs: j, log: log, err: errNoJobsRead, news: make(chan struct{})}
+}
 
 // errNoJobsRead is what a desk says before it knows anything.
 var errNoJobsRead = errors.New("the jobs have not been read yet")
@@ -73,6 +76,7 @@ func (d *Desk) look(ctx context.Context) error {
 		d.err = err
 	case d.filed == filed: // or what was read may lack what was filed meanwhile
 		d.list, d.at, d.err = list, began, nil
+		d.tell()
 	}
 	return err
 }
@@ -85,6 +89,20 @@ func (d *Desk) file(j jobs.Job) {
 	list := slices.DeleteFunc(slices.Clone(d.list), func(x jobs.Job) bool { return x.ID == j.ID && x.Connector == j.Connector })
 	at, _ := slices.BinarySearchFunc(list, j, func(x, y jobs.Job) int { return cmp.Compare(y.ID, x.ID) })
 	d.list = slices.Insert(list, at, j)
+	d.tell()
+}
+
+// tell wakes who waits for news. The caller holds the lock.
+func (d *Desk) tell() {
+	close(d.news)
+	d.news = make(chan struct{})
+}
+
+// next is closed when there is news.
+func (d *Desk) next() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.news
 }
 
 // Jobs returns the jobs of a connector, of all where it is empty, the newest

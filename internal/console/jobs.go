@@ -179,17 +179,61 @@ func (o *Options) cancelJob(w http.ResponseWriter, r *http.Request) {
 	answer(w, j)
 }
 
+// jobRow is a job as pages show it, and as a stream tells of it. Times that are
+// zero are not known.
+type jobRow struct {
+	ID        string          `json:"id"`
+	Connector string          `json:"connector"`
+	Kind      schemas.JobKind `json:"kind"`
+	State     jobs.State      `json:"state"`
+	Ended     bool            `json:"ended"`
+	AskedBy   string          `json:"asked_by"`
+	AskedAt   time.Time       `json:"asked_at,omitzero"`
+	Instance  string          `json:"instance"`
+	UpdatedAt time.Time       `json:"updated_at,omitzero"`
+	Range     string          `json:"range"`
+	Percent   int             `json:"percent"` // of the range that was compared
+	Found     string          `json:"found"`
+	Reason    string          `json:"reason"`
+}
+
+func jobRowOf(j *jobs.Job) jobRow {
+	r := jobRow{
+		ID: j.ID, Connector: j.Connector, Kind: j.Request.Kind, State: j.State, Ended: j.State.Ended(), AskedBy: j.Request.AskedBy, AskedAt: j.Request.AskedAt,
+		Range: stamp(j.Request.From), Percent: int(100 * j.Share()), Found: jobText(*j), Reason: j.Request.Reason,
+	}
+	if p := j.Progress; p != nil {
+		r.Instance, r.UpdatedAt, r.Range = p.Instance, p.UpdatedAt, stamp(p.Report.From)+" to "+stamp(p.Report.To)
+	}
+	return r
+}
+
+// jobsTable is the part of a page that shows jobs.
+type jobsTable struct {
+	Jobs   []jobRow
+	JobsAt time.Time // when they were read
+	JobsOf string    // the connector; empty = all
+	Blank  jobRow    // what the script makes rows of
+}
+
+// table is the jobs of a connector, of all where it is empty.
+func (d *Desk) table(connector string) (jobsTable, error) {
+	list, at, err := d.Jobs(connector)
+	t := jobsTable{JobsAt: at, JobsOf: connector}
+	for i := range list {
+		t.Jobs = append(t.Jobs, jobRowOf(&list[i]))
+	}
+	return t, err
+}
+
 type jobsPage struct {
 	frame
-	Connector string
-	Jobs      []jobs.Job
-	JobsAt    time.Time // when they were read
+	jobsTable
 }
 
 func (o *Options) jobsPage(w http.ResponseWriter, r *http.Request) {
-	p := &jobsPage{frame: o.frame(r, "Jobs"), Connector: strings.TrimSpace(r.URL.Query().Get("connector"))}
-	var err error
-	p.Jobs, p.JobsAt, err = o.Desk.Jobs(p.Connector)
+	table, err := o.Desk.table(strings.TrimSpace(r.URL.Query().Get("connector")))
+	p := &jobsPage{frame: o.frame(r, "Jobs"), jobsTable: table}
 	p.Trouble, p.Refresh = trouble(err), true
 	o.show(w, http.StatusOK, jobsTemplate, p)
 }

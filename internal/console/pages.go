@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"onelogin-kafka/internal/fleet"
-	"onelogin-kafka/internal/jobs"
 	"onelogin-kafka/schemas"
 )
 
@@ -29,14 +28,14 @@ func static(w http.ResponseWriter, r *http.Request) {
 // helpers are what templates call.
 var helpers = template.FuncMap{
 	"ago":   func(t time.Time) string { return ago(time.Since(t)) },
-	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"stamp": stamp,
 	"lag":   lagText, "budget": budgetText, "why": whyText,
 	"seconds": func(s float64) string { return ago(time.Duration(s * float64(time.Second))) },
-	"job":     jobText,
-	"percent": func(share float64) int { return int(100 * share) },
 	"before":  func(e schemas.AuditEntry) string { return differing(e.Before, e.After) },
 	"after":   func(e schemas.AuditEntry) string { return differing(e.After, e.Before) },
 }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func ago(d time.Duration) string {
 	if d < 0 {
@@ -319,10 +318,9 @@ type connectorPage struct {
 	Changes []schemas.AuditEntry
 	// Positions tells that its position can be set back here.
 	Positions bool
-	// Jobs are its own, the last one first; Works tells that they can be asked for.
-	Jobs   []jobs.Job
-	JobsAt time.Time // when they were read
-	Works  bool
+	// jobsTable is of its own jobs; Works tells that they can be asked for.
+	jobsTable
+	Works bool
 }
 
 func (o *Options) connectorPage(w http.ResponseWriter, r *http.Request) {
@@ -350,7 +348,7 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 	p.Changes, _ = o.Trail.Entries(name, 20)
 	if o.Desk != nil {
 		var jerr error
-		if p.Jobs, p.JobsAt, jerr = o.Desk.Jobs(name); jerr != nil {
+		if p.jobsTable, jerr = o.Desk.table(name); jerr != nil {
 			p.Trouble = "its jobs cannot be read: " + jerr.Error()
 		}
 		p.Works = true

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,8 @@ type streams struct {
 // serve sends an event "connector" with the connector's row for each of those
 // asked for, now and at each change, until the caller goes, or would not be let in
 // any more; and an event "counts" with how many are in each state and where else the
-// same is shown.
+// same is shown. Where jobs are asked for, of a connector or of all, it sends an
+// event "job" for each of them that is another than before.
 func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 	names := r.URL.Query()["connector"]
 	if len(names) > maxPerPage {
@@ -50,7 +52,8 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 	defer end()
 	w.Header().Set("Content-Type", "text/event-stream")
 	st := &stream{opts: s.opts, w: w, r: r, control: http.NewResponseController(w), told: map[string]schemas.State{}}
-	if st.counts() != nil || st.send(names) != nil {
+	st.watchJobs(r)
+	if st.counts() != nil || st.sendJobs() != nil || st.send(names) != nil {
 		return
 	}
 	look := time.NewTicker(streamLook)
@@ -64,6 +67,10 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 				return // signed out, or the token is another one now
 			}
 			if st.counts() != nil || st.send(st.silent(names)) != nil {
+				return
+			}
+		case <-st.news:
+			if st.sendJobs() != nil || st.control.Flush() != nil {
 				return
 			}
 		case <-watcher.ring:
@@ -87,6 +94,36 @@ type stream struct {
 	r       *http.Request
 	control *http.ResponseController
 	told    map[string]schemas.State
+
+	jobsOf   string
+	news     <-chan struct{} // nil where no jobs are asked for
+	toldJobs map[string]jobRow
+}
+
+// watchJobs begins to look for jobs, if they are asked for.
+func (s *stream) watchJobs(r *http.Request) {
+	if q := r.URL.Query(); q.Has("jobs") && s.opts.Desk != nil {
+		s.jobsOf, s.toldJobs, s.news = q.Get("jobs"), map[string]jobRow{}, s.opts.Desk.next()
+	}
+}
+
+// sendJobs sends the jobs that are others than before, the newest last.
+func (s *stream) sendJobs() error {
+	if s.news == nil {
+		return nil
+	}
+	s.news = s.opts.Desk.next()
+	list, _, _ := s.opts.Desk.Jobs(s.jobsOf)
+	for i := range slices.Backward(list) {
+		row := jobRowOf(&list[i])
+		if key := row.Connector + "/" + row.ID; s.toldJobs[key] != row {
+			s.toldJobs[key] = row
+			if err := s.event("job", row); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // silent are those whose state is another, though nobody says so.
@@ -124,7 +161,11 @@ func (s *stream) send(names []string) error {
 func (s *stream) counts() error {
 	now := time.Now()
 	all, err := s.opts.Board.List(now)
-	return s.event("counts", map[string]any{"counts": query{}.find(all).counts, "trouble": trouble(err), "elsewhere": s.opts.elsewhere(s.r, now)})
+	counts := map[string]any{"counts": query{}.find(all).counts, "trouble": trouble(err), "elsewhere": s.opts.elsewhere(s.r, now)}
+	if s.news != nil {
+		_, counts["jobs_at"], _ = s.opts.Desk.Jobs(s.jobsOf)
+	}
+	return s.event("counts", counts)
 }
 
 func (s *stream) event(name string, v any) error {

@@ -72,6 +72,28 @@
     rows.set(name, [...(rows.get(name) || []), row]);
   }
 
+  // A job is shown in its row, a new one in a row before the others.
+  const jobs = document.getElementById("jobs");
+  const showJob = (j) => {
+    let row = [...jobs.rows].find((r) => r.dataset.job === j.id);
+    if (!row) {
+      row = document.getElementById("job").content.firstElementChild.cloneNode(true);
+      row.dataset.job = j.id;
+      jobs.prepend(row);
+    }
+    const place = (field) => row.querySelector('[data-f="' + field + '"]');
+    for (const field of ["asked_by", "kind", "id", "connector", "state", "instance", "range", "found", "reason"]) place(field).textContent = j[field];
+    for (const field of ["asked_at", "updated_at"]) showTime(place(field), j[field]);
+    place("connector").href = "/connectors/" + encodeURIComponent(j.connector);
+    row.querySelector("rect").setAttribute("width", j.percent);
+    row.querySelector("svg").setAttribute("aria-label", j.percent + " % compared");
+    const cancel = row.querySelector("form");
+    if (!cancel) return;
+    cancel.hidden = j.ended;
+    cancel.action = "/jobs/" + encodeURIComponent(j.id) + "/cancel";
+    cancel.querySelector("button").setAttribute("aria-label", "Cancel " + j.id);
+  };
+
   const away = document.getElementById("away");
   const elsewhere = document.getElementById("elsewhere");
   let source = null;
@@ -104,13 +126,16 @@
   };
   const reopen = () => { close(); open(); };
   const open = () => {
-    const query = [...rows.keys()].map((name) => "connector=" + encodeURIComponent(name)).join("&");
-    source = new EventSource("/api/v1/stream?" + query);
+    const query = [...rows.keys()].map((name) => "connector=" + encodeURIComponent(name));
+    if (jobs) query.push("jobs=" + encodeURIComponent(jobs.dataset.of));
+    source = new EventSource("/api/v1/stream?" + query.join("&"));
     const on = (event, then) => source.addEventListener(event, (e) => { heard(); then(JSON.parse(e.data)); });
     on("connector", (c) => { for (const row of rows.get(c.connector) || []) show(row, c); });
+    on("job", showJob);
     on("removed", (c) => { for (const row of rows.get(c.connector) || []) if (row.tagName === "TR") row.remove(); });
     on("counts", (e) => {
       others(e.elsewhere);
+      if (jobs && document.getElementById("read")) showTime(document.getElementById("read"), e.jobs_at);
       let all = 0;
       for (const n of Object.values(e.counts)) all += n;
       for (const b of document.querySelectorAll("b[data-count]")) b.textContent = b.dataset.count ? e.counts[b.dataset.count] || 0 : all;
