@@ -141,3 +141,13 @@ func (b *browser) look(name, scheme string, width int64) {
 		b.t.Errorf("%s: %.600s", where, fault)
 	}
 }
+
+// looks is look in both schemes, on a phone and on a desk.
+func (b *browser) looks(name string) {
+	b.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		for _, width := range []int64{360, 1280} {
+			b.look(name, scheme, width)
+		}
+	}
+}
