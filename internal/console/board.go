@@ -32,6 +32,8 @@ type Board struct {
 	err      error // what keeps it from being up to date
 	list     []fleet.Status
 	listed   time.Time
+	counts   map[schemas.State]int
+	counted  time.Time
 }
 
 // NewBoard returns a board that Run keeps up to date. configured returns the
@@ -83,7 +85,7 @@ func (b *Board) follow(ctx context.Context) error {
 		return err
 	}
 	b.mu.Lock()
-	b.view, b.err, b.listed = fresh, nil, time.Time{}
+	b.view, b.err, b.listed, b.counted = fresh, nil, time.Time{}, time.Time{}
 	b.mu.Unlock()
 	return b.topic.Follow(ctx, taker, ends, func() {})
 }
@@ -129,6 +131,9 @@ func (b *Board) remember(r *schemas.Record) {
 // listFor is how long a list is used again: it is sorted anew for nobody sooner.
 const listFor = 500 * time.Millisecond
 
+// countFor is how long counts are used again.
+const countFor = 2 * time.Second
+
 // List returns all connectors, worst first, and what keeps the list from being
 // up to date. The list is only to be looked at.
 func (b *Board) List(now time.Time) ([]fleet.Status, error) {
@@ -139,6 +144,18 @@ func (b *Board) List(now time.Time) ([]fleet.Status, error) {
 		b.list, b.listed = b.view.List(now, names...), now
 	}
 	return b.list, b.err
+}
+
+// Counts returns how many connectors are in each state, and what keeps that from
+// being up to date. It is only to be looked at: all open pages are told the same.
+func (b *Board) Counts(now time.Time) (map[schemas.State]int, error) {
+	names := b.configured()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.counted) > countFor || now.Before(b.counted) {
+		b.counts, b.counted = b.view.Counts(now, names...), now
+	}
+	return b.counts, b.err
 }
 
 // Get returns one connector, and false if there is none of that name.

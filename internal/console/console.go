@@ -127,7 +127,7 @@ func (o *Options) apiRoutes(d *doors) []route {
 
 func (o *Options) pageRoutes() []route {
 	return []route{
-		{"GET /{$}", viewer, o.statusPage},
+		{"GET /{$}", viewer, packed(o.statusPage)},
 		{"GET /fleet", viewer, o.fleetPage},
 		{"GET /audit", viewer, o.auditPage},
 		{"GET /jobs", viewer, o.working(o.jobsPage)},

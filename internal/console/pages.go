@@ -2,10 +2,12 @@ package console
 
 import (
 	"bytes"
+	"compress/gzip"
 	"embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -164,6 +166,33 @@ func (o *Options) show(w http.ResponseWriter, status int, t *template.Template, 
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // fails only when the caller has gone
 }
+
+// packed is for a page that has no secret and no handle of a form: the length of
+// what is packed tells of them.
+func packed(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept-Encoding")
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			h(w, r)
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
+		if err != nil {
+			panic("console: " + err.Error()) // impossible: the level is one
+		}
+		defer z.Close()
+		h(&packer{w, z}, r)
+	}
+}
+
+// packer packs what is written.
+type packer struct {
+	http.ResponseWriter
+	to io.Writer
+}
+
+func (p *packer) Write(b []byte) (int, error) { return p.to.Write(b) }
 
 // rowView is a connector as pages show it.
 type rowView struct {

@@ -160,8 +160,8 @@ func (s *stream) send(names []string) error {
 // counts is sent though nothing has changed: it shows that the stream lives.
 func (s *stream) counts() error {
 	now := time.Now()
-	all, err := s.opts.Board.List(now)
-	counts := map[string]any{"counts": query{}.find(all).counts, "trouble": trouble(err), "elsewhere": s.opts.elsewhere(s.r, now)}
+	states, err := s.opts.Board.Counts(now)
+	counts := map[string]any{"counts": states, "trouble": trouble(err), "elsewhere": s.opts.elsewhere(s.r, now)}
 	if s.news != nil {
 		_, counts["jobs_at"], _ = s.opts.Desk.Jobs(s.jobsOf)
 	}

@@ -123,6 +123,24 @@ func (v *View) List(now time.Time, names ...string) []Status {
 	return all
 }
 
+// Counts returns how many connectors are in each state at now, with those of the
+// names that have no record.
+func (v *View) Counts(now time.Time, names ...string) map[schemas.State]int {
+	n := map[schemas.State]int{}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for name, r := range v.records {
+		s := r.judge(name, now)
+		n[s.State]++
+	}
+	for _, name := range names {
+		if _, ok := v.records[name]; !ok {
+			n[schemas.StateInactive]++
+		}
+	}
+	return n
+}
+
 // Get returns one connector as it fares at now, and false if there is none of
 // that name.
 func (v *View) Get(name string, now time.Time) (Status, bool) {
