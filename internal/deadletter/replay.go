@@ -68,7 +68,8 @@ func (b *Box) Replay(ctx context.Context, account Account, letters []*Letter) ([
 	if len(r.topic.ids) == 0 {
 		return r.outcomes, nil
 	}
-	// Most of the topic is read before anybody is fenced: the rest is quick then.
+	// Most of the topic is read before anybody is fenced: the rest is quick then. A
+	// transaction that is open by then is decided by the fence.
 	if err := r.topic.read(ctx); err != nil {
 		return nil, err
 	}
@@ -231,8 +232,8 @@ type inTopic struct {
 	ids    map[int64]bool  // those asked about; true: it is there
 }
 
-// read reads what is new since the last read, the whole topic at first: a letter
-// may have been replayed at any time.
+// read reads what is new since the last read; at first the whole topic, as a
+// letter may have been replayed at any time, up to where all is decided.
 func (t *inTopic) read(ctx context.Context) error {
 	n, err := t.hand.Cluster.Partitions(ctx, t.name)
 	if errors.Is(err, wire.ErrUnknownTopic) {
@@ -243,18 +244,19 @@ func (t *inTopic) read(ctx context.Context) error {
 	}
 	for p := range n {
 		log := producer.CommittedLog{Cluster: t.hand.Cluster, Topic: t.name, Partition: p}
-		from, begun := t.next[p]
-		if !begun {
-			if from, err = log.Start(ctx); err != nil {
-				return fmt.Errorf("asking for the start of topic %s: %w", t.name, err)
-			}
-		}
-		end, err := log.ReadFrom(ctx, from, func(_ int64, r *schemas.Record) error {
+		look := func(_ int64, r *schemas.Record) error {
 			if header(r, schemas.HeaderTenant) == t.tenant {
 				t.found(header(r, schemas.HeaderID))
 			}
 			return nil
-		})
+		}
+		from, begun := t.next[p]
+		end := int64(0)
+		if begun {
+			end, err = log.ReadFrom(ctx, from, look)
+		} else {
+			end, err = log.ReadDecided(ctx, look)
+		}
 		if err != nil {
 			return fmt.Errorf("reading topic %s: %w", t.name, err)
 		}
