@@ -34,6 +34,7 @@ type stage struct {
 	tunnel    *tunnel.Proxy
 	config    string // the file
 	exported  string // a file with what offsets export prints
+	job       string // the id of one that is done
 	address   string // of the brokers
 }
 
@@ -128,6 +129,7 @@ func (s *stage) play() {
 		return strings.Contains(s.ask(run, "GET /api/v1/connectors", true), `"state":"ACTIVE"`)
 	})
 	s.pages(run, "right")
+	s.jobs()
 	s.commands()
 	tail := startProcess(t, "tail", "--config", s.config, "--from", "earliest")
 	s.await(tail, "events", func() bool { return strings.Count(tail.out.String(), "\n") > 20 })
@@ -143,7 +145,7 @@ func (s *stage) play() {
 	s.proxied(run)
 	s.set(ugly, s.paths...)
 	s.await(run, "readiness at the end", func() bool { return s.ready(run) == http.StatusOK })
-	s.topics("ce_id: ", `"through":`, `"state":`)
+	s.topics("ce_id: ", `"through":`, `"state":`, `"action":"job.ask"`, `"action":"job.cancel"`, `"kind":"backfill","state":"done"`)
 	if code := run.end(); code != exitOK {
 		t.Errorf("run: got exit %d", code)
 	}
@@ -192,6 +194,24 @@ func (s *stage) commands() {
 	s.exported = write(s.t, "positions.json", exported.out.String())
 	s.command(exitOK, "right", "offsets", "import", s.exported)
 	s.command(exitUsage, "right", "health") // the port is chosen at the start
+}
+
+// jobs has jobs done, and looks at them.
+func (s *stage) jobs() {
+	s.t.Helper()
+	asked := startProcess(s.t, "backfill", "acme", "--from", "48h", "--yes", "--json", "--config", s.config)
+	<-asked.done
+	s.secrets.find(s.t, "backfill", asked.all())
+	j := readJob(s.t, asked.out.String())
+	if s.job = j.ID; j.State != "done" || !j.Whole {
+		s.t.Fatalf("the backfill came to %s", asked.all())
+	}
+	s.command(exitOK, "right", "backfill", "acme", "--from", "48h")
+	s.command(exitOK, "right", "verify", "acme", "--repair", "--from", "48h")
+	s.command(exitFail, "right", "jobs", "cancel", s.job)
+	for _, args := range [][]string{{"list"}, {"list", "acme", "--json"}, {"show", s.job}, {"show", s.job, "--json", "--watch"}} {
+		s.command(exitOK, "right", append([]string{"jobs"}, args...)...)
+	}
 }
 
 // command runs a command that ends by itself.
@@ -244,6 +264,8 @@ func (s *stage) wrong(run *process) {
 		for _, args := range [][]string{
 			{"status"}, {"offsets", "list"}, {"deadletter", "list"}, {"offsets", "set", "acme", "--back", "1m", "--yes"},
 			{"offsets", "import", s.exported}, {"offsets", "take-over"}, {"offsets", "copy", "--to", "other"},
+			{"backfill", "acme", "--from", "48h", "--yes"}, {"verify", "acme", "--repair", "--from", "48h"},
+			{"jobs", "list"}, {"jobs", "show", s.job, "--watch"}, {"jobs", "cancel", s.job},
 		} {
 			ended = append(ended, s.began(exitFail, "wrong", args...))
 		}
@@ -301,7 +323,10 @@ func (s *stage) failing(run *process) {
 	s.await(run, "readiness", func() bool { return s.ready(run) == http.StatusOK })
 	s.set(func(path string) string { return ugliest(path, true) }, "connectors[].client_secret")
 	s.await(run, "the connector's refused credentials", connector("Credentials error"))
+	s.command(exitOK, "refused to a job", "backfill", "acme", "--from", "48h", "--yes", "--detach")
+	s.command(exitOK, "refused to a job", "jobs", "list")
 	s.pages(run, "refused to the poller")
+	s.command(exitOK, "refused to a job", "backfill", "acme", "--cancel")
 	s.set(func(path string) string { return s.odd.of(marker(path)) }, "connectors[].client_secret")
 	s.await(run, "the connector's unusable credentials", connector("Configuration Error"))
 	s.pages(run, s.odd.name+" to the poller")
