@@ -47,6 +47,8 @@ type Comparison struct {
 	report schemas.Report
 	told   *schemas.Report // what Records was last called with, since the last Advance
 	span   time.Duration   // of the next slice; 0 = as the index says
+	pages  int             // about how many the next slice has
+	open   []*slice        // compared, and what they lack not confirmed yet
 	// doubted is since when the API has not shown what the topic has; zero = it does.
 	doubted time.Time
 }
@@ -60,12 +62,17 @@ type Publisher interface {
 }
 
 const (
-	// slicePages is about how many pages are compared at a time.
+	// slicePages is about how many pages are compared at a time at most. A comparison
+	// begins with one and twice as many each time, since what was compared counts once
+	// its slice is whole: sessions may be short.
 	slicePages = 40
-	// mostPages is with how many pages a slice is given up for a shorter one.
-	mostPages = 4 * slicePages
-	// narrower is by how much it is shorter.
+	// wide is with how many times the pages it was to have a slice is given up for a
+	// shorter one, narrower by how much that is shorter at least.
+	wide     = 4
 	narrower = 8
+	// together is how many slices of which the topic lacks something are confirmed by
+	// one reading of it.
+	together = 16
 	// doubts is in how many readings what the API does not show must be missing to
 	// be let go.
 	doubts = 4
@@ -118,7 +125,8 @@ func (c *Comparison) advance(ctx context.Context) error {
 // part compares from at on what x holds, slice by slice.
 func (c *Comparison) part(ctx context.Context, x *Index, at time.Time) (time.Time, error) {
 	for at.Before(x.To) {
-		end := x.end(at, x.To, slicePages*c.Reader.Room())
+		c.pages = max(c.pages, 1)
+		end := x.end(at, x.To, c.pages*c.Reader.Room())
 		if c.span > 0 {
 			end = earlier(end, at.Add(c.span).Truncate(time.Minute))
 		}
@@ -129,26 +137,65 @@ func (c *Comparison) part(ctx context.Context, x *Index, at time.Time) (time.Tim
 		err := s.compare(ctx)
 		switch {
 		case errors.Is(err, errWide):
-			c.span = max(end.Sub(at)/narrower, time.Minute)
+			// Half of what was seen, if that comes in order.
+			c.span = max(min(end.Sub(at)/narrower, s.reach.Sub(at)/2), time.Minute)
 			s.hand(x)
 			continue
 		case err != nil:
 			return at, err
 		}
-		if err := s.confirm(ctx); err != nil {
-			return at, err
-		}
-		s.account()
+		c.open = append(c.open, s)
 		x.forget(end)
-		at, c.report.Through = end, end
-		if c.span > 0 && s.pages < slicePages/2 {
+		at = end
+		c.pages = min(2*c.pages, slicePages)
+		if c.span > 0 && s.pages <= c.pages/2 {
 			c.span *= 2
 		}
-		if err := c.advance(ctx); err != nil {
+		if at.Before(x.To) && len(c.open) < together && c.lacks() {
+			continue
+		}
+		if err := c.settle(ctx, at); err != nil {
 			return at, err
 		}
 	}
 	return at, nil
+}
+
+// lacks tells whether there is something to confirm.
+func (c *Comparison) lacks() bool {
+	return c.Publisher == nil && slices.ContainsFunc(c.open, func(s *slice) bool { return len(s.missing) > 0 })
+}
+
+// settle takes into the report what was compared up to end.
+func (c *Comparison) settle(ctx context.Context, end time.Time) error {
+	if c.lacks() {
+		if err := c.confirm(ctx); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.open {
+		s.account()
+	}
+	c.open = nil
+	c.report.Through = end
+	return c.advance(ctx)
+}
+
+// confirm looks whether the topic has by now what it lacked, where nothing is to be
+// published: somebody else may have.
+func (c *Comparison) confirm(ctx context.Context) error {
+	to := c.open[len(c.open)-1].to
+	for at := c.open[0].from; at.Before(to); {
+		x, err := c.Topic.Index(ctx, Wish{Connector: c.Connector, From: at, To: to})
+		if err != nil {
+			return err
+		}
+		for _, s := range c.open {
+			s.confirm(x)
+		}
+		at = x.To
+	}
+	return nil
 }
 
 // slice is the part of a comparison that is read at a time.
@@ -162,8 +209,10 @@ type slice struct {
 	// of them that were there after all, fresh those of this reading.
 	missing map[int64]lack
 	known   int
+	came    int // of what was missing, by the time it was confirmed
 	fresh   int
-	pages   int // of the reading at hand, as far as they hold some of the slice
+	pages   int       // of the reading at hand, as far as they hold some of the slice
+	reach   time.Time // the newest that was shown
 	picked  []int32
 	runs    []schemas.Finding // of missing events with none between them that is there
 	gap     bool              // the last of runs goes on
@@ -241,7 +290,7 @@ func (s *slice) page(ctx context.Context, p *source.Page) (kept bool, err error)
 	if slices.ContainsFunc(p.Events, func(ev schemas.Event) bool { return ev.CreatedAt.Before(s.to) }) { // else it ignores until
 		s.pages++
 	}
-	if s.pages > mostPages && s.to.Sub(s.from) > time.Minute {
+	if s.pages > wide*s.c.pages && s.to.Sub(s.from) > time.Minute {
 		return false, errWide
 	}
 	s.picked = s.picked[:0]
@@ -250,6 +299,7 @@ func (s *slice) page(ctx context.Context, p *source.Page) (kept bool, err error)
 		if ev.CreatedAt.Before(s.from) || !ev.CreatedAt.Before(s.to) {
 			continue
 		}
+		s.reach = later(s.reach, ev.CreatedAt)
 		at, found := slices.BinarySearchFunc(s.entries, ev.ID, func(e entry, id int64) int {
 			switch {
 			case e.id < id:
@@ -325,30 +375,24 @@ func (s *slice) lacks(ev *schemas.Event) {
 	s.gap = true
 }
 
-// confirm looks whether the topic has by now what it lacked, where nothing is to be
-// published: somebody else may have.
-func (s *slice) confirm(ctx context.Context) error {
-	if s.c.Publisher != nil || len(s.missing) == 0 {
-		return nil
-	}
-	x, err := s.c.Topic.Index(ctx, Wish{Connector: s.c.Connector, From: s.from, To: s.to})
-	if err != nil {
-		return err
+// confirm takes what x has from what the topic lacked.
+func (s *slice) confirm(x *Index) {
+	if len(s.missing) == 0 {
+		return
 	}
 	entries, _ := x.load(s.from, s.to)
 	before := len(s.missing)
 	for i := range entries {
 		delete(s.missing, entries[i].id)
 	}
-	if len(s.missing) == before {
-		return nil
+	if s.came += before - len(s.missing); len(s.missing) == before {
+		return
 	}
 	s.runs = s.runs[:0]
 	for _, id := range slices.Sorted(maps.Keys(s.missing)) {
 		at := s.missing[id].created
 		s.runs = append(s.runs, schemas.Finding{Kind: schemas.Missing, ID: id, Events: 1, From: at, To: at})
 	}
-	return nil
 }
 
 // hand leaves what was published to the index, for narrower slices to find there.
@@ -388,7 +432,7 @@ func (s *slice) account() {
 			r.Find(schemas.Finding{Kind: schemas.Unshown, ID: s.entries[i].id, Events: 1})
 		}
 	}
-	r.Events += int64(len(s.missing))
+	r.Events += int64(len(s.missing) + s.came)
 	r.Altered += int64(len(s.altered))
 	r.Duplicate += int64(len(s.twice))
 	for _, id := range slices.Sorted(maps.Keys(s.altered)) {

@@ -136,6 +136,42 @@ func TestFindsEachAndNothingElse(t *testing.T) {
 	}
 }
 
+// TestTheTopicIsReadFewTimes: also where many parts of a range lack something, and an
+// event that somebody else has published meanwhile is not missing.
+func TestTheTopicIsReadFewTimes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(rand.New(rand.NewPCG(1, 1)), 400)
+		w.api.events, w.topic.records, w.missing = nil, nil, 0
+		const events = 5000
+		var late schemas.Event
+		for i := range events {
+			ev := event(int64(i+1), w.from.Add(w.to.Sub(w.from)*time.Duration(i)/events))
+			w.api.add(ev)
+			switch {
+			case i == 10:
+				late = ev
+			case i%50 == 49:
+				w.missing++
+			default:
+				w.topic.write("acme", ev)
+			}
+		}
+		w.api.after = func(source.Query, *source.Page) {
+			if w.api.calls == 5 {
+				w.topic.write("acme", late)
+			}
+		}
+		got, err := w.comparison(2).Run(t.Context())
+		if err != nil || got.Missing != w.missing || got.Events != events || !got.Through.Equal(w.to) {
+			t.Errorf("%d are missing, and of %d events it says %d are, through %v, %v", w.missing, got.Events, got.Missing, got.Through, err)
+		}
+		if w.topic.scans < 2 || w.topic.scans > 10 {
+			t.Errorf("the topic was read %d times", w.topic.scans)
+		}
+	})
+}
+
 // TestWhatTheTopicDeletedIsNotMissing: the range is cut where the topic begins.
 func TestWhatTheTopicDeletedIsNotMissing(t *testing.T) {
 	t.Parallel()

@@ -38,11 +38,15 @@ type api struct {
 	fault   func(q source.Query) error
 	after   func(q source.Query, p *source.Page)
 	noUntil bool
+	latency time.Duration
 	calls   int
 }
 
 func (a *api) Page(ctx context.Context, q source.Query) (source.Page, error) {
 	if err := ctx.Err(); err != nil {
+		return source.Page{}, err
+	}
+	if err := sleep(ctx, a.latency); err != nil {
 		return source.Page{}, err
 	}
 	a.mu.Lock()

@@ -142,6 +142,39 @@ func TestJobsUnderKills(t *testing.T) {
 	}
 }
 
+// TestJobsInShortSessions: with the owner killed every 5 s, and an API that shows some
+// pages in that time, a job gets on: of a past of which the topic has most, and of one of
+// which it has nothing.
+func TestJobsInShortSessions(t *testing.T) {
+	t.Parallel()
+	for _, most := range []int{100, 3000} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig(t)
+			g.api.latency, g.pageSize = 300*time.Millisecond, 20
+			p := g.past(rand.New(rand.NewPCG(1, 15)), 3000, most)
+			if most == p.events {
+				g.topic.records = nil
+			}
+			g.ask("1", schemas.JobBackfill, p.from)
+			sessions := 0
+			for ; sessions < 200 && !g.progress("1").State.Ended(); sessions++ {
+				g.during(5*time.Second, 24*time.Hour)
+			}
+			got := g.progress("1")
+			if r := got.Report; got.State != schemas.JobDone || r.Events != int64(p.events) {
+				t.Errorf("after %d sessions the job says %+v", sessions, got)
+			}
+			n, _ := g.times()
+			for _, ev := range g.api.events {
+				if want := max(p.copies[ev.ID], 1); n[ev.ID] != want && (most < p.events || n[ev.ID] != 1) {
+					t.Fatalf("event %d is there %d times", ev.ID, n[ev.ID])
+				}
+			}
+			t.Logf("%d pages in %d sessions", p.events/g.pageSize, sessions)
+		})
+	}
+}
+
 // TestJobIsCancelled: it ends where it is, what it has published is what it says, and
 // it does not go on, by whoever it is seen.
 func TestJobIsCancelled(t *testing.T) {
