@@ -73,7 +73,7 @@ func (w *World) Follow(ctx context.Context) func(bound time.Duration) *audit.Rep
 	for _, t := range w.Sim.Tenants() {
 		canaries = append(canaries, t.ClientSecret)
 	}
-	auditor := &counting{Auditor: audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, SweepWindow: w.plan.SweepWindow, FollowedFrom: time.Now()})}
+	auditor := &counting{Auditor: audit.New(audit.Rules{Key: w.plan.Key, Canaries: canaries, SweepWindow: w.plan.SweepWindow, FollowedFrom: time.Now(), Damaged: w.damagedTo})}
 	w.judge(auditor.Report(nil, time.Time{}))
 	last, done := make(chan struct{}), make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
@@ -133,7 +133,7 @@ func (w *World) follow(ctx context.Context, reader *audit.Reader, auditor *count
 		r := auditor.Report(truth, time.Time{})
 		auditor.whole.Store(true)
 		w.judge(r)
-		return !cut.Quiet || !r.OK()
+		return !cut.Quiet || !w.well(r)
 	})
 	return errors.Join(failed, err)
 }
@@ -155,7 +155,7 @@ func (w *World) Judged() *audit.Report {
 func (w *World) judgement(t *testing.T) *audit.Report {
 	t.Helper()
 	r := w.Judged()
-	if !r.OK() {
+	if !w.well(r) {
 		w.dump()
 		t.Fatalf("while it ran:\n%s", r)
 	}

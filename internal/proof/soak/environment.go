@@ -59,6 +59,9 @@ type World struct {
 	version func(name string) string
 	Sim     *simulator.Server
 	simURL  string
+	// well says whether a report is as it should be; damagedTo is up to where the topic was damaged before, see audit.Rules.
+	well      func(*audit.Report) bool
+	damagedTo time.Time
 
 	mu        sync.Mutex
 	instances map[string]*Instance
@@ -110,7 +113,7 @@ func New(tb testing.TB, plan Plan) *World {
 	if plan.Shards == 0 {
 		plan.Shards = 8
 	}
-	w := &World{tb: tb, plan: plan, dir: tb.TempDir(), binary: bin, instances: map[string]*Instance{}}
+	w := &World{tb: tb, plan: plan, dir: tb.TempDir(), binary: bin, instances: map[string]*Instance{}, well: (*audit.Report).OK}
 	w.name = strings.ToLower(strings.NewReplacer("/", "-", "#", "-", "=", "-").Replace(tb.Name()))
 	// Called while a request is answered: it may fail nothing but what is looked at in the end.
 	plan.Sim.OnRotate = func(tenant, secret string) {

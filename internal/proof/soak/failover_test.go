@@ -109,7 +109,7 @@ func (w *World) conclude(finish func(time.Duration) *audit.Report) *audit.Report
 	w.settle()
 	report := finish(60 * time.Second)
 	w.tb.Logf("%s", report)
-	if !report.OK() {
+	if !w.well(report) {
 		w.dump()
 		w.tb.Fatal("the promise is broken")
 	}
