@@ -31,6 +31,7 @@ var measurements = []struct {
 	{"thousand", "1,000 connectors with an event a second each", thousand},
 	{"isolation", "100 connectors with an event a second each, alone and beside four bad tenants", isolation},
 	{"memory", "a backlog of 1,000,000 events of one connector", memory},
+	{"backfill", "a job that publishes a past of 1,000,000 events beside live polls", backfill},
 	{"idle", "1, 1,000 and 10,000 idle connectors", idle},
 	{"far", "10,000 idle connectors over TLS and HTTP/2, a host each, 100 ms away", far},
 	{"spread", "3,000 idle connectors over three instances", spread},

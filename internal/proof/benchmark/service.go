@@ -39,6 +39,9 @@ func topicsOf(name string) topics {
 	return topics{name + ".events", name + ".offsets", name + ".status", name + ".deadletter", name + ".connectors", name + ".audit"}
 }
 
+// run is the name of the run that they are of.
+func (t topics) run() string { return strings.TrimSuffix(t.events, ".events") }
+
 func (t topics) all() []string {
 	return []string{t.events, t.offsets, t.status, t.deadletter, t.connectors, t.audit}
 }
