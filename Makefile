@@ -22,7 +22,7 @@ soak: deps ## the kill test with KILLS kills (1000), and WORLDS random worlds in
 	SOAK_WORLDS=$(WORLDS) go test -count=1 -timeout 0 -run '^TestExactlyOnce$$|^TestFindsEachAndNothingElse$$' ./source ./internal/reconcile
 	SOAK_KILLS=$(KILLS) go test -count=1 -timeout 0 -v -run '^TestKill$$' ./internal/proof/soak
 
-bench: deps ## the recorded measurements, into docs/benchmarks.md (half an hour, on a quiet machine)
+bench: deps ## the recorded measurements, into docs/benchmarks.md (an hour, on a quiet machine)
 	go run ./internal/proof/benchmark/cmd -record docs all
 
 fuzz: ## each fuzz target for FUZZTIME (30s)

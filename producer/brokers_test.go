@@ -5,6 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,6 +104,7 @@ func (d *doubts) atMost(t *testing.T, most int) {
 			n++
 		}
 	}
+	t.Attr("taken-over-anew", strconv.Itoa(len(d.causes)))
 	t.Logf("%d shards taken over anew; the machine is %v behind", len(d.causes), behind.Round(time.Millisecond))
 	if n > most {
 		t.Errorf("%d shards were taken over anew, want %d at most: %q", n, most, d.causes)
@@ -352,6 +356,7 @@ func TestABrokerCutOffFromItsPeers(t *testing.T) {
 			t.Errorf("shard %d committed nothing for %v", s, gap[s].Round(time.Millisecond))
 		}
 	}
+	t.Attr("longest-gap-seconds", fmt.Sprintf("%.2f", slices.Max(slices.Collect(maps.Values(gap))).Seconds()))
 	t.Logf("longest gaps in %s: %v", watch, gap)
 	if still := leads(t, k.Node(node.ID%len(k.Nodes())+1), node); was == 0 || still > 0 {
 		t.Errorf("of the %d partitions that the broker led it leads %d yet: it was not cut off", was, still)

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"onelogin-kafka/internal/proof/history"
 	"onelogin-kafka/internal/proof/kafkatest"
 )
 
@@ -34,6 +35,14 @@ var measurements = []struct {
 	{"backfill", "a job that publishes a past of 1,000,000 events beside live polls", backfill},
 	{"idle", "1, 1,000 and 10,000 idle connectors", idle},
 	{"far", "10,000 idle connectors over TLS and HTTP/2, a host each, 100 ms away", far},
+	{"quota", "pages of 3 MB that nothing compresses, under a quota", quota},
+	{"slow", "320 connectors with a backlog, and a Kafka slower than OneLogin", slow},
+	{"start", "what the producer's tests tell: positions of 10,000 connectors read at the start", start10000},
+	{"restart", "the same: shards taken over anew after a broker's clean restart", restart},
+	{"cutoff", "the same: shards while a broker is cut off from its peers", cutOff},
+	{"versions-catchup", "the backlog of catchup, in turn with the version of -last", versionsCatchUp},
+	{"versions-transaction", "the transactions of transaction, in turn with those of the version of -last", versionsTransaction},
+	{"versions-steady", "100 connectors with an event a second each, in turn with the version of -last", versionsSteady},
 	{"spread", "3,000 idle connectors over three instances", spread},
 }
 
@@ -49,6 +58,8 @@ type options struct {
 	connectors int
 	period     time.Duration
 	poll       time.Duration
+	last       string
+	patience   time.Duration
 	command    string
 }
 
@@ -60,7 +71,8 @@ type bench struct {
 	kafka   string // what the brokers are
 	dir     string
 	self    string // this program
-	binary  string // the service
+	this    build  // the service
+	older   *older // nil before something is compared with it
 	version string // commit; asked for before results are written into the tree
 	started int    // how many services and topics were named
 	// settings are further lines of the instances' files, by the name of the run.
@@ -82,15 +94,17 @@ func Main(ctx context.Context, args []string, in io.Reader, out, log io.Writer) 
 	flags.StringVar(&b.service, "service", "", "service `program`; empty: built from this tree")
 	flags.StringVar(&b.profile, "profile", "", "`folder` for processor and memory profiles of the service; it then runs with profiling on")
 	flags.Int64Var(&b.events, "events", 0, "events to catch up with")
-	flags.IntVar(&b.rounds, "rounds", 0, "rounds of catchup, transactions of transaction")
-	flags.StringVar(&b.pages, "pages", "1000,50", "page sizes of catchup")
-	flags.IntVar(&b.connectors, "connectors", 0, "number of connectors of latency, thousand, isolation, idle and spread")
-	flags.DurationVar(&b.period, "period", 0, "how long latency, thousand, isolation, idle and spread measure")
+	flags.IntVar(&b.rounds, "rounds", 0, "rounds of catchup and versions-…, transactions of transaction")
+	flags.StringVar(&b.pages, "pages", "1000,50", "page sizes of catchup and versions-catchup")
+	flags.IntVar(&b.connectors, "connectors", 0, "number of connectors of latency, thousand, versions-steady, isolation, idle and spread")
+	flags.DurationVar(&b.period, "period", 0, "how long latency, thousand, versions-steady, isolation, idle and spread measure")
 	flags.DurationVar(&b.poll, "poll", 30*time.Second, "poll interval of idle and spread")
+	flags.StringVar(&b.last, "last", history.LastLanded, "`commit` of the version that the versions-… compare with")
+	flags.DurationVar(&b.patience, "patience", time.Minute, "how long to wait for a quiet machine; it is measured then, too")
 	flags.Usage = func() {
 		fmt.Fprintln(log, "usage: benchmark [flags] all | MEASUREMENT …")
 		for _, m := range measurements {
-			fmt.Fprintf(log, "  %-12s %s\n", m.name, m.does)
+			fmt.Fprintf(log, "  %-20s %s\n", m.name, m.does)
 		}
 		flags.PrintDefaults()
 	}
@@ -163,9 +177,9 @@ func (b *bench) prepare(ctx context.Context) (end func() error, err error) {
 			err = errors.Join(err, end())
 		}
 	}()
-	if b.binary = b.service; b.binary == "" {
-		b.binary = filepath.Join(b.dir, "onelogin-kafka")
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.binary, "onelogin-kafka/cmd/onelogin-kafka")
+	if b.this.program = b.service; b.this.program == "" {
+		b.this.program = filepath.Join(b.dir, "onelogin-kafka")
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.this.program, "onelogin-kafka/cmd/onelogin-kafka")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return end, fmt.Errorf("building the service: %w\n%s", err, text)
 		}

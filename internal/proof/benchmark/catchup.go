@@ -14,7 +14,8 @@ const tenant = "acme"
 
 // warmUp is how many rounds of each page size are not counted. The brokers have
 // just started: until what a round calls of them is compiled, that takes more
-// time than what is measured. After so many the figures climbed no more.
+// time than what is measured. After so many the figures climbed no more; fewer
+// rounds are a trial, and warm up as often only.
 const warmUp = 5
 
 // sample is one party's way through the backlog.
@@ -49,7 +50,7 @@ func catchUp(ctx context.Context, b *bench) ([]Result, error) {
 			return nil, fmt.Errorf("reading -pages: %w", err)
 		}
 		var r catchUpRounds
-		for round := -warmUp; round < rounds; round++ {
+		for round := -min(warmUp, rounds); round < rounds; round++ {
 			b.say("page %d, round %d of %d", page, round+1, rounds)
 			into := &r
 			if round < 0 {
@@ -78,7 +79,7 @@ func (b *bench) catchUpRound(ctx context.Context, sim *simulation, page int, eve
 		{"bare client, unchecked", &r.unchecked, func() (sample, error) { return b.bareOnce(ctx, sim, "bare-unchecked", page, events) }},
 		{"at-least-once poller", &r.loose, func() (sample, error) { return b.looseOnce(ctx, sim, page, events) }},
 		{"service", &r.ours, func() (sample, error) {
-			return b.serviceOnce(ctx, sim, fmt.Sprintf("catchup-%d", page), page, events)
+			return b.serviceOnce(ctx, b.this, sim, fmt.Sprintf("catchup-%d", page), page, events)
 		}},
 	} {
 		s, err := party.run()
@@ -217,11 +218,11 @@ func (b *bench) looseOnce(ctx context.Context, sim *simulation, page int, events
 	return b.race(ctx, sim, p, func() (time.Time, error) { return r.wait(ctx, 10*time.Minute, p) })
 }
 
-func (b *bench) serviceOnce(ctx context.Context, sim *simulation, what string, page int, events int64) (sample, error) {
+func (b *bench) serviceOnce(ctx context.Context, of build, sim *simulation, what string, page int, events int64) (sample, error) {
 	if err := sim.gate(false); err != nil {
 		return sample{}, err
 	}
-	in, err := b.serve(ctx, what, sim, fmt.Sprintf("page_size: %d\nstart_from: 48h", page))
+	in, err := b.serve(ctx, of, what, sim, fmt.Sprintf("page_size: %d\nstart_from: 48h", page))
 	if err != nil {
 		return sample{}, err
 	}
@@ -254,7 +255,7 @@ func memory(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	defer sim.stop()
-	s, err := b.serviceOnce(ctx, sim, "memory", 1000, events)
+	s, err := b.serviceOnce(ctx, b.this, sim, "memory", 1000, events)
 	if err != nil {
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func (b *bench) idleOf(ctx context.Context, sim *simulation, connectors int, mos
 	period := orDefault(b.period, 2*time.Minute)
 	poll := b.poll
 	began := time.Now()
-	in, err := b.serve(ctx, fmt.Sprintf("idle-%d", connectors), sim, fmt.Sprintf("poll: {min: %s, max: %s}", poll, poll))
+	in, err := b.serve(ctx, b.this, fmt.Sprintf("idle-%d", connectors), sim, fmt.Sprintf("poll: {min: %s, max: %s}", poll, poll))
 	if err != nil {
 		return r, 0, err
 	}

@@ -108,7 +108,7 @@ func (b *bench) isolationOnce(ctx context.Context, c simulator.Config, connector
 		return s, err
 	}
 	defer sim.stop()
-	if s.steadiness, err = b.steady(ctx, "isolation", sim, "start_from: 2h\n"+steadyPoll, connectors, orDefault(b.period, time.Minute)); err != nil {
+	if s.steadiness, err = b.steady(ctx, b.this, "isolation", sim, "start_from: 2h\n"+steadyPoll, connectors, orDefault(b.period, time.Minute)); err != nil {
 		return s, err
 	}
 	names := sim.tenants()

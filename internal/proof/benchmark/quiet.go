@@ -10,8 +10,6 @@ const (
 	// processes may use meanwhile: brokers and a service that wait are not still.
 	quietLook  = time.Second
 	quietBelow = quietLook / 5
-	// quietPatience is how long that is waited for.
-	quietPatience = time.Minute
 )
 
 // quiet waits until the machine has nothing to do. The brokers answer long before
@@ -32,7 +30,7 @@ func (b *bench) quiet(ctx context.Context) error {
 		if used < quietBelow {
 			return nil
 		}
-		if time.Since(began) > quietPatience {
+		if time.Since(began) > b.patience {
 			b.say("the machine does not get quiet: %s of processor time in the last %s; going on", used, quietLook)
 			return nil
 		}

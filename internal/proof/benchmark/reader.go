@@ -87,6 +87,21 @@ func (r *reader) intern(key []byte) string {
 	return s
 }
 
+// perKey counts the events there are, and the least and the most of one of the keys.
+func (r *reader) perKey(keys []string) (total, least, most int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := map[string]int64{}
+	for k := range r.at {
+		of[k.key]++
+	}
+	least = int64(len(r.at))
+	for _, key := range keys {
+		total, least, most = total+of[key], min(least, of[key]), max(most, of[key])
+	}
+	return total, least, most
+}
+
 func (r *reader) duplicates() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -60,6 +60,12 @@ func (r *Result) median(name string, values []float64, unit, target string, met 
 	r.Figures = append(r.Figures, f)
 }
 
+// worst adds the largest of several values, which may be so much at most.
+func (r *Result) worst(name string, values []float64, unit string, most float64) {
+	v := slices.Max(values)
+	r.add(name, v, unit, fmt.Sprintf("≤ %g", most), v <= most)
+}
+
 func atLeast(least float64) func(float64) bool { return func(v float64) bool { return v >= least } }
 func atMost(most float64) func(float64) bool   { return func(v float64) bool { return v <= most } }
 
@@ -209,6 +215,8 @@ were made or deleted) is charged to no one. Processor time is that of the operat
 - *at-least-once poller*: produces each event with franz-go's defaults while it fetches the next page; no headers, no dedup, no position.
 - *beside*: one service polls the same connectors and those of four bad tenants: one with 500 events/s, whose pages are full, one
   that answers after 30 s, one that answers HTML, one whose secret is refused. A run in which one of these was not hit is an error.
+- *beside version …*: an earlier version, built from the repository's history, and this one in turn; who comes first changes with each round. Where other
+  work shares the machine, go by processor time per event: what takes a processor away makes both slow, and is charged to neither.
 
 `
 

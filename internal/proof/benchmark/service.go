@@ -46,6 +46,13 @@ func (t topics) all() []string {
 	return []string{t.events, t.offsets, t.status, t.deadletter, t.connectors, t.audit}
 }
 
+// build is a version of the service, built.
+type build struct {
+	program string
+	// older: its file knows neither the control log's topic nor the audit trail's.
+	older bool
+}
+
 // configure writes a connector for every tenant of the simulator, with further
 // lines, and returns the name of the run that they are for.
 func (b *bench) configure(what string, sim *simulation, lines string) (name string, err error) {
@@ -70,16 +77,20 @@ func (b *bench) configure(what string, sim *simulation, lines string) (name stri
 
 // configureInstance writes the file of one instance of a run, and returns its
 // path.
-func (b *bench) configureInstance(name, who string) (string, error) {
+func (b *bench) configureInstance(of build, name, who string) (string, error) {
 	t := topicsOf(name)
+	log := fmt.Sprintf(", connectors: {name: %s}, audit: {name: %s}", t.connectors, t.audit)
+	if of.older {
+		log = ""
+	}
 	text := fmt.Sprintf(`kafka: {brokers: [%s]}
 group: %s
 instance: %s
-topics: {replication_factor: 3, events: {name: %s}, offsets: {name: %s}, status: {name: %s}, deadletter: {name: %s}, connectors: {name: %s}, audit: {name: %s}}
+topics: {replication_factor: 3, events: {name: %s}, offsets: {name: %s}, status: {name: %s}, deadletter: {name: %s}%s}
 http: {listen: "127.0.0.1:0"}
 log: {level: info, format: json}
 connectors_dir: connectors
-%s`, strings.Join(b.addrs, ", "), name, who, t.events, t.offsets, t.status, t.deadletter, t.connectors, t.audit, b.settings[name])
+%s`, strings.Join(b.addrs, ", "), name, who, t.events, t.offsets, t.status, t.deadletter, log, b.settings[name])
 	path := filepath.Join(b.dir, name, who+".yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return "", fmt.Errorf("writing the configuration: %w", err)
@@ -89,23 +100,23 @@ connectors_dir: connectors
 
 // serve starts the service with a connector for every tenant, as its only
 // instance.
-func (b *bench) serve(ctx context.Context, what string, sim *simulation, lines string) (*instance, error) {
+func (b *bench) serve(ctx context.Context, of build, what string, sim *simulation, lines string) (*instance, error) {
 	name, err := b.configure(what, sim, lines)
 	if err != nil {
 		return nil, err
 	}
-	return b.join(ctx, name, "one", what)
+	return b.join(ctx, of, name, "one", what)
 }
 
 // join starts one instance of a run and waits until its shards are served. Its
 // profiles, if any, are named by prefix.
-func (b *bench) join(ctx context.Context, name, who, prefix string) (*instance, error) {
-	file, err := b.configureInstance(name, who)
+func (b *bench) join(ctx context.Context, of build, name, who, prefix string) (*instance, error) {
+	file, err := b.configureInstance(of, name, who)
 	if err != nil {
 		return nil, err
 	}
-	program, args := b.binary, []string{"run", "--config", file}
-	if b.profile != "" {
+	program, args := of.program, []string{"run", "--config", file}
+	if b.profile != "" && of == b.this {
 		text, err := json.Marshal(profiling{Config: file, Prefix: filepath.Join(b.profile, prefix)})
 		if err != nil {
 			return nil, fmt.Errorf("writing the task: %w", err)

@@ -34,7 +34,7 @@ func spread(ctx context.Context, b *bench) ([]Result, error) {
 	began := time.Now()
 	for _, who := range members {
 		b.say("starting %s", who)
-		in, err := b.join(ctx, name, who, "spread-"+who)
+		in, err := b.join(ctx, b.this, name, who, "spread-"+who)
 		if err != nil {
 			return nil, fmt.Errorf("instance %s: %w", who, err)
 		}

@@ -27,7 +27,7 @@ func (b *bench) latencyOf(ctx context.Context, name string, connectors int, p50,
 		return nil, err
 	}
 	defer sim.stop()
-	s, err := b.steady(ctx, name, sim, "start_from: now\n"+steadyPoll, connectors, orDefault(b.period, 2*time.Minute))
+	s, err := b.steady(ctx, b.this, name, sim, "start_from: now\n"+steadyPoll, connectors, orDefault(b.period, 2*time.Minute))
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,7 @@ type steadiness struct {
 	period         time.Duration
 	from, until    time.Time
 	used           sample // processor times
+	requests       int64  // pages and tokens asked for
 	resident, peak int64  // memory of the service, bytes
 }
 
@@ -74,8 +75,8 @@ func (s *steadiness) share(d time.Duration) float64 {
 // steady lets the service poll every tenant for a while and has a reader note
 // when their events became readable. polled is how many tenants get as far as
 // being asked for a page.
-func (b *bench) steady(ctx context.Context, what string, sim *simulation, lines string, polled int, period time.Duration) (*steadiness, error) {
-	in, err := b.serve(ctx, what, sim, lines)
+func (b *bench) steady(ctx context.Context, of build, what string, sim *simulation, lines string, polled int, period time.Duration) (*steadiness, error) {
+	in, err := b.serve(ctx, of, what, sim, lines)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +94,9 @@ func (b *bench) steady(ctx context.Context, what string, sim *simulation, lines 
 	if err := rest(ctx, in.process, 30*time.Second); err != nil {
 		return nil, err
 	}
+	if err := sim.get("/_bench/forget", nil); err != nil {
+		return nil, err
+	}
 	s := &steadiness{sim: sim, reader: reader, period: period}
 	b.say("measuring for %s", s.period)
 	s.from = time.Now()
@@ -100,6 +104,11 @@ func (b *bench) steady(ctx context.Context, what string, sim *simulation, lines 
 		return nil, err
 	}
 	s.until = time.Now()
+	asked, err := sim.count()
+	if err != nil {
+		return nil, err
+	}
+	s.requests = asked.Requests
 	if s.resident, s.peak, err = in.memory(); err != nil {
 		return nil, err
 	}

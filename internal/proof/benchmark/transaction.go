@@ -109,44 +109,62 @@ func page(ctx context.Context) ([]schemas.Record, error) {
 	return append(records, schemas.Record{Topic: schemas.Offsets, Key: schemas.OffsetKey(tenant), Value: offset.Marshal(), Time: last.CreatedAt}), nil
 }
 
-// writing is an instance of ours in this process, with one shard.
-type writing struct {
-	session *producer.Session
-	records []schemas.Record
+// inProcess is an instance of ours in this process.
+type inProcess struct {
+	cluster *wire.Cluster
 	cancel  context.CancelFunc
-	ended   chan error
+	ended   chan struct{}
+	err     error // once ended is closed
 }
 
-func (b *bench) startOurs(ctx context.Context, t topics, records []schemas.Record) (*writing, error) {
-	cluster := wire.Open(wire.Config{Brokers: b.addrs})
-	sessions := make(chan *producer.Session, 1)
+// startInstance starts one whose requests bear the client id.
+func (b *bench) startInstance(ctx context.Context, t topics, client string, partitions, shards int32, serve func(context.Context, *producer.Session)) *inProcess {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &inProcess{cluster: wire.Open(wire.Config{Brokers: b.addrs, ClientID: client}), cancel: cancel, ended: make(chan struct{})}
 	in := &producer.Instance{
-		Cluster: cluster, Log: zerolog.Nop(),
+		Cluster: p.cluster, Log: zerolog.Nop(),
 		Config: producer.Config{
 			Group: t.events, Instance: "one", Compression: compress.Zstd,
 			Topics: producer.Topics{Create: true, ReplicationFactor: 3, Specs: [schemas.NumTopics]producer.TopicSpec{
-				schemas.Events: {Name: t.events, Partitions: 12}, schemas.DeadLetter: {Name: t.deadletter, Partitions: 1},
-				schemas.Offsets: {Name: t.offsets, Partitions: 1}, schemas.Status: {Name: t.status, Partitions: 1},
+				schemas.Events: {Name: t.events, Partitions: partitions}, schemas.DeadLetter: {Name: t.deadletter, Partitions: 1},
+				schemas.Offsets: {Name: t.offsets, Partitions: shards}, schemas.Status: {Name: t.status, Partitions: 1},
 				schemas.Connectors: {Name: t.connectors, Partitions: 1}, schemas.Audit: {Name: t.audit, Partitions: 1},
 			}},
-			Serve: func(ctx context.Context, s *producer.Session) {
-				sessions <- s
-				<-ctx.Done()
-			},
+			Serve: serve,
 		},
 	}
-	wctx, cancel := context.WithCancel(ctx)
-	w := &writing{records: records, cancel: cancel, ended: make(chan error, 1)}
 	go func() {
-		defer cluster.Close()
-		w.ended <- in.Run(wctx)
+		defer close(p.ended)
+		defer p.cluster.Close()
+		p.err = in.Run(ctx)
 	}()
+	return p
+}
+
+func (p *inProcess) stop() {
+	p.cancel()
+	<-p.ended
+}
+
+// writing is an instance with one shard, and what it writes.
+type writing struct {
+	*inProcess
+	session *producer.Session
+	records []schemas.Record
+}
+
+func (b *bench) startOurs(ctx context.Context, t topics, records []schemas.Record) (*writing, error) {
+	sessions := make(chan *producer.Session, 1)
+	in := b.startInstance(ctx, t, "", 12, 1, func(ctx context.Context, s *producer.Session) {
+		sessions <- s
+		<-ctx.Done()
+	})
 	select {
-	case w.session = <-sessions:
-		return w, nil
-	case err := <-w.ended:
-		cancel()
-		return nil, fmt.Errorf("starting an instance: %w", orEnd(err))
+	case s := <-sessions:
+		return &writing{inProcess: in, session: s, records: records}, nil
+	case <-in.ended:
+		in.cancel()
+		return nil, fmt.Errorf("starting an instance: %w", orEnd(in.err))
 	}
 }
 
@@ -163,11 +181,6 @@ func (w *writing) once(ctx context.Context) error {
 	case <-time.After(time.Minute):
 		return errors.New("a page was not committed within a minute")
 	}
-}
-
-func (w *writing) stop() {
-	w.cancel()
-	<-w.ended //nolint:errcheck // a run that was told to end has nothing to tell
 }
 
 // franz is franz-go's transactional client with the same records.

@@ -1,49 +1,24 @@
 package soak
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
+	"context"
 	"path/filepath"
-	"strings"
 	"sync"
+
+	"onelogin-kafka/internal/proof/history"
 )
 
-// lastVersion is the commit of the version that a rolling upgrade begins with:
-// the last one with another form of the group's metadata.
-const lastVersion = "3e192b6"
-
-// buildLast builds that version from the repository's history.
+// buildLast builds the version that a rolling upgrade begins with.
 var buildLast = sync.OnceValues(func() (string, error) {
 	plain, err := binary() // for its folder
 	if err != nil {
 		return "", err
 	}
-	source := filepath.Join(filepath.Dir(plain), lastVersion)
-	if err := os.MkdirAll(source, 0o755); err != nil {
-		return "", fmt.Errorf("building version %s: %w", lastVersion, err)
-	}
-	root, err := exec.Command("git", "rev-parse", "--show-toplevel").Output()
+	v, err := history.Extract(context.Background(), history.LastLanded, filepath.Dir(plain))
 	if err != nil {
-		return "", fmt.Errorf("building version %s needs the repository's history: %w", lastVersion, err)
+		return "", err
 	}
-	archive := filepath.Join(source, "source.tar")
-	out := filepath.Join(source, "onelogin-kafka")
-	for _, c := range []struct {
-		dir  string
-		args []string
-	}{
-		{strings.TrimSpace(string(root)), []string{"git", "archive", "--output", archive, lastVersion}},
-		{source, []string{"tar", "-xf", archive}},
-		{source, []string{"go", "build", "-o", out, "./cmd/onelogin-kafka"}},
-	} {
-		cmd := exec.Command(c.args[0], c.args[1:]...)
-		cmd.Dir = c.dir
-		if said, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("building version %s: %v: %w\n%s", lastVersion, c.args, err, said)
-		}
-	}
-	return out, nil
+	return v.Build(context.Background(), "cmd/onelogin-kafka")
 })
 
 // mixVersions lets choose say whether the next instance started is of the last
