@@ -34,6 +34,31 @@ func TestCatchUpReadsEachPageOnce(t *testing.T) {
 	})
 }
 
+// Nor does a slice that has grown over hours without events cost more than the
+// few pages that show how much it holds.
+func TestPagesBehindAnIdleDayAreReadOnce(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		const events, page = 36_000, 50
+		g.poller.PageSize = page
+		g.api.limit = RateLimit{Limit: 1_000_000, Remaining: 900_000, Reset: time.Hour}
+		g.poller.StartFrom = StartFrom{Ago: 48 * time.Hour}
+		begin := time.Now().Add(-20 * time.Hour)
+		g.api.add(happening{id: 1, created: begin.Add(-20 * time.Hour)})
+		g.api.add(series(begin, 2, events-1, 2*time.Second)...)
+		g.start()
+		for range 100 {
+			if g.pause(100 * time.Millisecond); len(g.topic.published) == events {
+				break
+			}
+		}
+		_ = g.end()
+		g.wantPublished(events)
+		if most := events / page * 105 / 100; g.api.calls > most {
+			t.Errorf("%d calls for %d pages, want %d at most", g.api.calls, events/page, most)
+		}
+	})
+}
+
 // The next page is asked for while a batch waits to be taken.
 func TestNextPageIsFetchedDuringOffer(t *testing.T) {
 	within(t, func(t *testing.T, g *rig) {

@@ -133,11 +133,14 @@ func (s *session) since() (since time.Time, covers bool) {
 func (s *session) cut(r *reading, page *Page, fresh bool) bool {
 	left := s.p.clock.at(r.began).Sub(s.ledger.frontier)
 	if !r.query.Until.IsZero() {
-		// A slice that holds far more than thought is made smaller.
-		if !fresh || r.pages < sliceStep*slicePages || s.slice <= leastSlice || r.overran {
+		if !fresh || s.slice <= leastSlice || r.overran {
 			return false
 		}
-		s.slice = max(s.slice/sliceStep, leastSlice)
+		smaller := s.smaller(r)
+		if smaller == 0 {
+			return false
+		}
+		s.slice = max(smaller, leastSlice)
 		return true
 	}
 	many := r.pages >= slicePages/sliceStep && left > backlog+lastSlices
@@ -151,6 +154,23 @@ func (s *session) cut(r *reading, page *Page, fresh bool) bool {
 	}
 	s.slice = max(slicePages/sliceStep*newest.Sub(oldest), leastSlice)
 	return true
+}
+
+// smaller is how much to read instead of a slice that holds far more than
+// thought; 0 if it does not. All of it is read again, so that is told as soon as
+// its pages let it be expected: from where the first ended, for what lies before
+// can be a long time without events. Where their order says nothing, it is told
+// by their number.
+func (s *session) smaller(r *reading) time.Duration {
+	const most = sliceStep * slicePages
+	pages, span, rest := r.pages-1, r.worth.newest.Sub(r.begun), r.worth.to.Sub(r.begun)
+	if pages >= slicePages/sliceStep && span > 0 && float64(pages)*float64(rest) > most*float64(span) {
+		return max(r.begun.Sub(s.ledger.frontier), 0) + span*(slicePages/sliceStep)/time.Duration(pages)
+	}
+	if r.pages < most {
+		return 0
+	}
+	return min(s.slice, r.worth.to.Sub(r.worth.from)) / sliceStep
 }
 
 // resize makes the next slice as long as r lets one of slicePages pages expect.

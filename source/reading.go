@@ -54,6 +54,7 @@ type reading struct {
 	malformed int
 	dead      int         // of them, new
 	ahead     []time.Time // the newest created_at that lie far ahead, at most outliers+1
+	begun     time.Time   // the newest created_at before to of the first page that had any
 	// overran tells that it was shown what lies behind its end.
 	overran bool
 }
@@ -85,6 +86,9 @@ func (r *reading) see(page *Page, horizon, future, frontier time.Time) {
 		if !t.Before(frontier) {
 			r.events++
 		}
+	}
+	if r.begun.IsZero() {
+		r.begun = r.worth.newest
 	}
 }
 

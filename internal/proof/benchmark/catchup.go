@@ -26,7 +26,8 @@ type sample struct {
 	reader    time.Duration
 	machine   time.Duration
 	peak      int64 // most memory ever resident, bytes
-	// transactions of the service, and the time in them
+	// requests of the service, its transactions, and the time in them
+	requests      int64
 	transactions  float64
 	inTransaction time.Duration
 }
@@ -233,6 +234,9 @@ func (b *bench) serviceOnce(ctx context.Context, of build, sim *simulation, what
 		return sample{}, err
 	}
 	defer r.close()
+	if err := sim.get("/_bench/forget", nil); err != nil {
+		return sample{}, err
+	}
 	n, spent, err := in.transactions()
 	if err != nil {
 		return sample{}, err
@@ -241,9 +245,13 @@ func (b *bench) serviceOnce(ctx context.Context, of build, sim *simulation, what
 	if err != nil {
 		return s, err
 	}
-	s.transactions, s.inTransaction, err = in.transactions()
+	if s.transactions, s.inTransaction, err = in.transactions(); err != nil {
+		return s, err
+	}
 	s.transactions -= n
 	s.inTransaction -= spent
+	asked, err := sim.count()
+	s.requests = asked.Requests
 	return s, err
 }
 

@@ -138,6 +138,7 @@ func versionsCatchUp(ctx context.Context, b *bench) ([]Result, error) {
 		}
 		compare(&r, sides, "catch-up", "events/s", mayReach, func(s sample) float64 { return rate(s, events) })
 		compare(&r, sides, "CPU", "µs/event", mayNeed, func(s sample) float64 { return perEvent(s.cpu, events) })
+		compare(&r, sides, "calls", "", mayNeed, func(s sample) float64 { return float64(s.requests) })
 		compare(&r, sides, "transactions", "", 0, func(s sample) float64 { return s.transactions })
 		compare(&r, sides, "peak resident memory", "MiB", 0, func(s sample) float64 { return mib(s.peak) })
 		results = append(results, r)
