@@ -29,7 +29,7 @@ func backfill(ctx context.Context, b *bench) ([]Result, error) {
 		return nil, err
 	}
 	defer sim.stop()
-	in, err := b.serve(ctx, "backfill", sim, "page_size: 1000\nstart_from: now\n"+steadyPoll)
+	in, err := b.serve(ctx, b.this, "backfill", sim, "page_size: 1000\nstart_from: now\n"+steadyPoll)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (b *bench) caughtUp(ctx context.Context, events int64) (sample, error) {
 		return sample{}, err
 	}
 	defer sim.stop()
-	return b.serviceOnce(ctx, sim, "backfill-catchup", 1000, events)
+	return b.serviceOnce(ctx, b.this, sim, "backfill-catchup", 1000, events)
 }
 
 // job has the service backfill so many events, and returns how long that took by the job's own word, and the processor times meanwhile.
@@ -118,7 +118,7 @@ func (b *bench) job(ctx context.Context, sim *simulation, in *instance, events i
 		} `json:"progress"`
 	}
 	used, err = metered(in.process, sim.process, func() error {
-		cmd := exec.CommandContext(ctx, b.binary, "backfill", tenant, "--from", "48h", "--yes", "--json", "--config", filepath.Join(b.dir, in.topics.run(), "one.yaml"))
+		cmd := exec.CommandContext(ctx, b.this.program, "backfill", tenant, "--from", "48h", "--yes", "--json", "--config", filepath.Join(b.dir, in.topics.run(), "one.yaml"))
 		out, err := cmd.Output()
 		if err != nil {
 			return fmt.Errorf("backfilling: %w: %s", err, out)
