@@ -281,3 +281,74 @@ func TestAnAPIThatIgnoresUntil(t *testing.T) {
 		}
 	})
 }
+
+// grudging is a publisher that refuses now and then, as one does whose topic takes no
+// record so large, and keeps what it takes.
+type grudging struct {
+	published map[int64]int
+	refuses   func() bool
+	refused   int
+}
+
+func (g *grudging) Publish(_ context.Context, page *source.Page, events []int32, note source.Note) (int, error) {
+	if g.refuses() {
+		g.refused++
+		return 0, &source.APIError{Kind: source.Refused, Stage: "Kafka", Message: source.ErrTooLarge.Error(), Err: source.ErrTooLarge}
+	}
+	for _, i := range events {
+		g.published[page.Events[i].ID]++
+	}
+	if note.Records != nil {
+		note.Records(len(events))
+	}
+	return 0, nil
+}
+
+// TestWhatIsRefusedIsNotRepaired: an event that could not be published does not count
+// as there, and is published once that is possible.
+func TestWhatIsRefusedIsNotRepaired(t *testing.T) {
+	t.Parallel()
+	refused := 0
+	for seed := range 40 {
+		synctest.Test(t, func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(uint64(seed), 31))
+			w := newWorld(rnd, 30+rnd.IntN(400))
+			for w.missing == 0 {
+				w = newWorld(rnd, 100)
+			}
+			g := &grudging{published: map[int64]int{}, refuses: func() bool { return rnd.IntN(3) == 0 }}
+			c := w.comparison(7)
+			c.Publisher = g
+			c.Records = func(*schemas.Report) []schemas.Record { return nil }
+			got, err := c.Run(t.Context())
+			if err != nil || got.Missing != w.missing || got.Repaired != w.missing || int64(len(g.published)) != w.missing {
+				t.Errorf("seed %d: %d missing, %d published, %d said to be repaired of %d, %v", seed, w.missing, len(g.published), got.Repaired, got.Missing, err)
+			}
+			for id, n := range g.published {
+				if n != 1 {
+					t.Errorf("seed %d: event %d was published %d times", seed, id, n)
+				}
+			}
+			var found int64
+			for _, f := range got.Findings {
+				if f.Kind == schemas.Missing {
+					found += f.Events
+				}
+			}
+			if len(got.Findings) < 100 && found != w.missing {
+				t.Errorf("seed %d: the findings are of %d missing events, there were %d", seed, found, w.missing)
+			}
+			refused += g.refused
+
+			g = &grudging{published: map[int64]int{}, refuses: func() bool { return true }}
+			c = w.comparison(7)
+			c.Publisher, c.Tries = g, 3
+			if got, err := c.Run(t.Context()); !errors.Is(err, source.ErrTooLarge) || got.Repaired != 0 || g.refused != 3 {
+				t.Errorf("seed %d: with nothing taken %d are said to be repaired after %d tries, %v", seed, got.Repaired, g.refused, err)
+			}
+		})
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+}
