@@ -1,6 +1,7 @@
 package source
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,35 @@ func TestAPositionOlderThanTheAPIKeeps(t *testing.T) {
 		_ = g.end()
 		if time.Since(g.topic.last.Through) > 2*time.Minute {
 			t.Errorf("through is %v", g.topic.last.Through)
+		}
+	})
+}
+
+// What an API shows behind the end of a sweep that it does not keep to is held against
+// nothing, and completes nothing.
+func TestASweepThatOverrunsCompletesNothing(t *testing.T) {
+	within(t, func(t *testing.T, g *rig) {
+		began := time.Now().UTC()
+		g.poller.PageSize = 10
+		g.poller.StartFrom = StartFrom{At: began}
+		g.poller.SweepEvery, g.poller.SweepWindow = 10*time.Minute, time.Minute
+		g.manyCalls()
+		g.api.noUntil = true
+		g.api.add(series(began, 10, 6000, 300*time.Millisecond)...)
+		late := happening{id: 5, created: began.Add(5*time.Minute + 100*time.Millisecond), visible: began.Add(7 * time.Minute)}
+		g.api.add(late)
+		g.topic.truth, g.topic.start, g.topic.latest = []happening{late}, began, time.Hour
+		overran := 0
+		g.api.after = func(q Query, p *Page) {
+			if q.Until.IsZero() {
+				return
+			}
+			overran++
+			p.Events = slices.DeleteFunc(p.Events, func(ev schemas.Event) bool { return ev.CreatedAt.Sub(late.created).Abs() < 10*time.Second })
+		}
+		g.during(25 * time.Minute)
+		if overran == 0 || g.topic.count[late.id] != 1 || time.Since(g.topic.last.CompleteThrough) > 20*time.Minute {
+			t.Errorf("%d answers overran, the late event is there %d times, complete through %v ago", overran, g.topic.count[late.id], time.Since(g.topic.last.CompleteThrough))
 		}
 	})
 }

@@ -234,11 +234,13 @@ func (s *session) arrived(ctx context.Context, l *lane) error {
 	s.p.meters.pageSize.Set(float64(s.p.size.room()))
 	r.see(page, s.p.clock.now().Add(farAhead), s.p.clock.latest().Add(farAhead), s.ledger.frontier)
 	how, err := r.next(page, s.p.size.room(), s.p.clock.now())
+	before, end := s.ledger, how == stepEnd && err == nil
 	if r.overran {
 		s.noUntil = f.at.Add(longestWait)
+		if l == &s.back { // what lies behind its end is held against nothing: it is made anew, without
+			how, end = stepEnd, false
+		}
 	}
-
-	before, end := s.ledger, how == stepEnd && err == nil
 	if end {
 		if err = s.prove(r); err == nil {
 			s.ledger.enter(r.result(s.p.clock.at(r.began)))
