@@ -230,9 +230,10 @@ func (c *Comparison) newSlice(x *Index, from, to time.Time) *slice {
 }
 
 // compare reads the slice until a reading holds what is known of it, and nothing
-// else that is new. What the API does not show in any of some readings is let go.
+// else that is new. What the API does not show in any of some readings is let go, and
+// nothing at all is believed after as many.
 func (s *slice) compare(ctx context.Context) error {
-	failed, doubted := 0, 0
+	failed, doubted, empty := 0, 0, 0
 	wait := time.Second
 	for {
 		s.fresh, s.pages = 0, 0
@@ -246,6 +247,8 @@ func (s *slice) compare(ctx context.Context) error {
 		_, err := s.c.Reader.Read(ctx, s.from, s.to, known, func(p *source.Page) (bool, error) { return s.page(ctx, p) })
 		var api *source.APIError
 		switch {
+		case err == nil && s.fresh == 0 && len(known) == 0 && empty < doubts-1:
+			empty++ // nothing holds it against anything
 		case err == nil && s.fresh == 0:
 			if doubted > 0 {
 				s.c.doubted = time.Time{} // it was the API
@@ -268,7 +271,7 @@ func (s *slice) compare(ctx context.Context) error {
 			}
 			wait = max(wait, api.RetryAfter)
 		}
-		if s.c.Troubled != nil {
+		if err != nil && s.c.Troubled != nil {
 			s.c.Troubled(err)
 		}
 		if err := sleep(ctx, wait); err != nil {

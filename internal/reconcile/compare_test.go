@@ -352,3 +352,34 @@ func TestWhatIsRefusedIsNotRepaired(t *testing.T) {
 		t.Error("nothing was refused")
 	}
 }
+
+// TestAnAnswerOfNothing: of a range that the topic has nothing of, as before a backfill,
+// an answer of nothing is not believed at once.
+func TestAnAnswerOfNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(rand.New(rand.NewPCG(1, 1)), 100)
+		w.topic.records = nil
+		all := int64(0)
+		for _, ev := range w.api.events {
+			if !ev.CreatedAt.Before(w.from) && ev.CreatedAt.Before(w.to) {
+				all++
+			}
+		}
+		began, hidden := time.Now(), 0
+		w.api.after = func(_ source.Query, p *source.Page) {
+			if time.Since(began) < 2*time.Second {
+				p.Events, p.Next = nil, ""
+				hidden++
+			}
+		}
+		got, err := w.comparison(50).Run(t.Context())
+		if err != nil || got.Missing != all || hidden == 0 {
+			t.Errorf("%d of %d are missing, %d answers were empty, %v", got.Missing, all, hidden, err)
+		}
+		w.api.events = nil
+		if got, err := w.comparison(50).Run(t.Context()); err != nil || !got.Whole() || got.Events != 0 || !got.Through.Equal(w.to) {
+			t.Errorf("with nothing there: %+v, %v", got, err)
+		}
+	})
+}
