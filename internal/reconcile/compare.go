@@ -244,7 +244,10 @@ func (s *slice) compare(ctx context.Context) error {
 		for id := range s.missing {
 			known = append(known, id)
 		}
-		_, err := s.c.Reader.Read(ctx, s.from, s.to, known, func(p *source.Page) (bool, error) { return s.page(ctx, p) })
+		read, err := s.c.Reader.Read(ctx, s.from, s.to, known, func(p *source.Page) (bool, error) { return s.page(ctx, p) })
+		if read.Overran { // a short slice costs as much
+			s.c.pages = slicePages
+		}
 		var api *source.APIError
 		switch {
 		case err == nil && s.fresh == 0 && len(known) == 0 && empty < doubts-1:

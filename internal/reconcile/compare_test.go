@@ -276,7 +276,7 @@ func TestAnAPIThatIgnoresUntil(t *testing.T) {
 		if err != nil || !got.Whole() || got.Events != 240 {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if all := 5000 / 10; w.api.calls > 2*all {
+		if all := 5000 / 10; w.api.calls > 3*all {
 			t.Errorf("%d calls for all there is in %d pages", w.api.calls, all)
 		}
 	})
