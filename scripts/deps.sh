@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What the tests need besides Go: a C compiler (for -race), Java 17 or newer and Maven (for a real Kafka), Chromium and axe-core (for
 # the console's pages; npm fetches axe-core into the user's cache), Python and schemathesis (for its API; pip puts it there, too), Docker's
-# engine and Compose (for the stack; scripts/engine.sh builds Compose into the cache).
+# engine and Compose (for the stack; scripts/engine.sh builds Compose into the cache), Prometheus's promtool (for the alerts; out of its
+# package into the cache: the server that comes with it is not wanted).
 # Installs what is missing with apt-get when run as root; otherwise says what to install and fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,6 +33,19 @@ schemathesis() { # installs it unless it is there, whole
   touch "$fuzzer/installed"
 }
 
+promtool=${XDG_CACHE_HOME:-$HOME/.cache}/onelogin-kafka/promtool
+
+promtool() { # takes it out of its package unless it is there
+  [ -x "$promtool" ] && return
+  local work
+  work=$(mktemp -d)
+  echo "deps: fetching promtool"
+  (cd "$work" && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && dpkg-deb -x prometheus_*.deb .)
+  mkdir -p "$(dirname "$promtool")"
+  mv "$work/usr/bin/promtool" "$promtool"
+  rm -rf "$work"
+}
+
 java_version() { # the major version, 0 when there is none
   command -v java >/dev/null || { echo 0; return; }
   java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1
@@ -55,6 +69,7 @@ packages=$(missing | tr '\n' ' ')
 fetch() { # what no package has
   axe_core
   schemathesis
+  promtool
   scripts/engine.sh --fetch
 }
 if [ -z "$packages" ]; then
