@@ -15,17 +15,54 @@ import (
 	"onelogin-kafka/schemas"
 )
 
-// perPage is how many connectors are listed at once unless another number is
+// perPage is how many connectors, or jobs, are listed at once unless another number is
 // asked for, and at most.
 const perPage, maxPerPage = 100, 1000
 
 // query is which connectors are listed, and how.
 type query struct {
-	Search  string
-	State   schemas.State // empty = all
-	Sort    string        // a key of orders, "-" before it for the other way round
-	Page    int           // from 1
+	Search string
+	State  schemas.State // empty = all
+	Sort   string        // a key of orders, "-" before it for the other way round
+	paging
+}
+
+// paging is which page of a list is meant.
+type paging struct {
+	Page    int // from 1
 	PerPage int
+}
+
+// pages is how many there are of a list of n, at least 1.
+func (p paging) pages(n int) int { return max((n+p.PerPage-1)/p.PerPage, 1) }
+
+// cut is where the page begins and ends in a list of n.
+func (p paging) cut(n int) (from, to int) {
+	from = min((p.Page-1)*p.PerPage, n)
+	return from, min(from+p.PerPage, n)
+}
+
+// parsePaging reads page and per_page.
+func parsePaging(v url.Values) (paging, []FieldProblem) {
+	p := paging{1, perPage}
+	var wrong []FieldProblem
+	for _, n := range []struct {
+		name string
+		most int
+		into *int
+	}{{"page", 1_000_000, &p.Page}, {"per_page", maxPerPage, &p.PerPage}} {
+		text := v.Get(n.name)
+		if text == "" {
+			continue
+		}
+		value, err := strconv.Atoi(text)
+		if err != nil || value < 1 || value > n.most {
+			wrong = append(wrong, FieldProblem{n.name, fmt.Sprintf("is no number from 1 to %d", n.most)})
+			continue
+		}
+		*n.into = value
+	}
+	return p, wrong
 }
 
 // orders are what can be sorted by. All but worst go from the least to the most.
@@ -53,29 +90,13 @@ func left(s *fleet.Status) float64 {
 
 // parseQuery reads q, state, sort, page and per_page.
 func parseQuery(v url.Values) (query, []FieldProblem) {
-	q := query{Search: strings.ToLower(strings.TrimSpace(v.Get("q"))), State: schemas.State(v.Get("state")), Sort: cmp.Or(v.Get("sort"), "worst"), Page: 1, PerPage: perPage}
-	var wrong []FieldProblem
+	page, wrong := parsePaging(v)
+	q := query{Search: strings.ToLower(strings.TrimSpace(v.Get("q"))), State: schemas.State(v.Get("state")), Sort: cmp.Or(v.Get("sort"), "worst"), paging: page}
 	if q.State != "" && !q.State.Valid() {
 		wrong = append(wrong, FieldProblem{"state", fmt.Sprintf("is none of %v", schemas.States)})
 	}
 	if _, ok := orders[strings.TrimPrefix(q.Sort, "-")]; !ok {
 		wrong = append(wrong, FieldProblem{"sort", "is none of worst, name, state, events, lag, last_event, complete_through, budget, owner and age, nor - and one of them"})
-	}
-	for _, n := range []struct {
-		name string
-		most int
-		into *int
-	}{{"page", 1_000_000, &q.Page}, {"per_page", maxPerPage, &q.PerPage}} {
-		text := v.Get(n.name)
-		if text == "" {
-			continue
-		}
-		value, err := strconv.Atoi(text)
-		if err != nil || value < 1 || value > n.most {
-			wrong = append(wrong, FieldProblem{n.name, fmt.Sprintf("is no number from 1 to %d", n.most)})
-			continue
-		}
-		*n.into = value
 	}
 	return q, wrong
 }
@@ -100,8 +121,6 @@ type found struct {
 	total  int // of those that match the state, too
 }
 
-func (f *found) pages() int { return max((f.total+f.query.PerPage-1)/f.query.PerPage, 1) }
-
 // find picks a page of all.
 func (q query) find(all []fleet.Status) found {
 	f := found{query: q, counts: map[schemas.State]int{}}
@@ -124,8 +143,8 @@ func (q query) find(all []fleet.Status) found {
 	if reversed {
 		slices.Reverse(matching)
 	}
-	from := min((q.Page-1)*q.PerPage, len(matching))
-	for _, s := range matching[from:min(from+q.PerPage, len(matching))] {
+	from, to := q.cut(len(matching))
+	for _, s := range matching[from:to] {
 		f.rows = append(f.rows, *s)
 	}
 	return f
@@ -180,7 +199,7 @@ func (o *Options) connectors(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	all, err := o.Board.List(now)
 	f := q.find(all)
-	list := connectorList{Connectors: []json.RawMessage{}, Total: f.total, Page: q.Page, Pages: f.pages(), PerPage: q.PerPage, Counts: f.counts, Trouble: trouble(err)}
+	list := connectorList{Connectors: []json.RawMessage{}, Total: f.total, Page: q.Page, Pages: q.pages(f.total), PerPage: q.PerPage, Counts: f.counts, Trouble: trouble(err)}
 	for i := range f.rows {
 		list.Connectors = append(list.Connectors, o.row(&f.rows[i], now))
 	}

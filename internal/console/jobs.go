@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -114,7 +115,22 @@ func connectorsOf(r *http.Request) []string {
 	return nil
 }
 
+// jobList is what GET /api/v1/jobs answers, the newest first.
+type jobList struct {
+	Jobs    []jobs.Job `json:"jobs"`
+	Total   int        `json:"total"`
+	Page    int        `json:"page"`
+	Pages   int        `json:"pages"`
+	PerPage int        `json:"per_page"`
+}
+
 func (o *Options) listJobs(w http.ResponseWriter, r *http.Request) {
+	page, wrong := parsePaging(r.URL.Query())
+	wrong = append(wrong, empty(r.URL.Query(), "page", "per_page")...)
+	if len(wrong) > 0 {
+		refuse(w, http.StatusBadRequest, "The query cannot be answered.", wrong...)
+		return
+	}
 	ctx, cancel := writeContext(r)
 	defer cancel()
 	list, err := o.Desk.jobs.List(ctx, connectorsOf(r)...)
@@ -122,7 +138,8 @@ func (o *Options) listJobs(w http.ResponseWriter, r *http.Request) {
 		failureOfJob(err).refuse(w)
 		return
 	}
-	answer(w, map[string][]jobs.Job{"jobs": append([]jobs.Job{}, list...)})
+	from, to := page.cut(len(list))
+	answer(w, jobList{append([]jobs.Job{}, list[from:to]...), len(list), page.Page, page.pages(len(list)), page.PerPage})
 }
 
 func (o *Options) getJob(w http.ResponseWriter, r *http.Request) {
@@ -213,15 +230,18 @@ type jobsTable struct {
 	Jobs   []jobRow
 	JobsAt time.Time // when they were read
 	JobsOf string    // the connector; empty = all
+	Total  int       // jobs, on all pages
+	Newest bool      // it is the page that a stream tells the news of
 	Blank  jobRow    // what the script makes rows of
 }
 
-// table is the jobs of a connector, of all where it is empty.
-func (d *Desk) table(connector string) (jobsTable, error) {
+// table is a page of the jobs of a connector, of all where it is empty.
+func (d *Desk) table(connector string, page paging) (jobsTable, error) {
 	list, at, err := d.Jobs(connector)
-	t := jobsTable{JobsAt: at, JobsOf: connector}
-	for i := range list {
-		t.Jobs = append(t.Jobs, jobRowOf(&list[i]))
+	t := jobsTable{JobsAt: at, JobsOf: connector, Total: len(list), Newest: page.Page == 1}
+	from, to := page.cut(len(list))
+	for i := range list[from:to] {
+		t.Jobs = append(t.Jobs, jobRowOf(&list[from+i]))
 	}
 	return t, err
 }
@@ -229,12 +249,32 @@ func (d *Desk) table(connector string) (jobsTable, error) {
 type jobsPage struct {
 	frame
 	jobsTable
+	Before, After string // links
 }
 
 func (o *Options) jobsPage(w http.ResponseWriter, r *http.Request) {
-	table, err := o.Desk.table(strings.TrimSpace(r.URL.Query().Get("connector")))
+	page, wrong := parsePaging(r.URL.Query())
+	if len(wrong) > 0 {
+		http.Redirect(w, r, "/jobs", http.StatusSeeOther)
+		return
+	}
+	page.PerPage = perPage
+	table, err := o.Desk.table(strings.TrimSpace(r.URL.Query().Get("connector")), page)
 	p := &jobsPage{frame: o.frame(r, "Jobs"), jobsTable: table}
 	p.Trouble, p.Refresh = trouble(err), true
+	link := func(n int) string {
+		v := url.Values{"page": {strconv.Itoa(n)}}
+		if table.JobsOf != "" {
+			v.Set("connector", table.JobsOf)
+		}
+		return "/jobs?" + v.Encode()
+	}
+	if page.Page > 1 {
+		p.Before = link(page.Page - 1)
+	}
+	if page.Page < page.pages(table.Total) {
+		p.After = link(page.Page + 1)
+	}
 	o.show(w, http.StatusOK, jobsTemplate, p)
 }
 

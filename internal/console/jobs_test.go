@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -125,5 +126,66 @@ func TestJobs(t *testing.T) {
 	guarded.Desk = o.Desk
 	if page := ask(Handler(guarded), "GET", "/jobs", "", "Authorization: Bearer "+viewerToken).Body.String(); strings.Contains(page, "/cancel") || strings.Contains(page, "New job") {
 		t.Error("a viewer is offered what would be refused")
+	}
+}
+
+// TestManyJobs: they come by pages, the newest first, and a stream tells of the
+// newest.
+func TestManyJobs(t *testing.T) {
+	t.Parallel()
+	src := &pile{}
+	for n := range 250 {
+		src.all = append(src.all, jobs.Job{ID: fmt.Sprintf("20261127-060000-%05d", 250-n), Connector: "acme", State: jobs.Waiting})
+	}
+	o, d := open(), newDocument(t)
+	o.Desk = NewDesk(src, zerolog.Nop())
+	if err := o.Desk.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h := Handler(o)
+	for _, c := range []struct {
+		query, first string
+		status, n    int
+	}{
+		{"", "00250", 200, 100}, {"?page=3", "00050", 200, 50}, {"?page=2&per_page=200&connector=acme", "00050", 200, 50}, {"?page=9", "", 200, 0},
+		{"?page=0", "", 400, 0}, {"?per_page=1001", "", 400, 0}, {"?page=", "", 400, 0},
+	} {
+		w := ask(h, "GET", "/api/v1/jobs"+c.query, "")
+		body := slices.Clone(w.Body.Bytes())
+		d.hold("GET /api/v1/jobs", w)
+		var got struct {
+			Jobs  []struct{ ID string }
+			Total int
+		}
+		if w.Code != c.status {
+			t.Fatalf("%s: got status %d, want %d: %s", c.query, w.Code, c.status, w.Body)
+		}
+		if c.status != 200 {
+			continue
+		}
+		if err := json.Unmarshal(body, &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Jobs) != c.n || got.Total != 250 || c.n > 0 && !strings.HasSuffix(got.Jobs[0].ID, c.first) {
+			t.Errorf("%s: got %d jobs of %d, want %d of 250 from %s on", c.query, len(got.Jobs), got.Total, c.n, c.first)
+		}
+	}
+	for path, signs := range map[string][]string{
+		"/jobs":                       {`id="jobs"`, "00250", "00151", "/jobs?page=2", "250 in all"},
+		"/jobs?page=3&connector=acme": {"00050", "00001", "/jobs?connector=acme&amp;page=2"},
+		"/connectors/acme":            {`id="jobs"`, "00250", "00151"},
+	} {
+		page := ask(h, "GET", path, "").Body.String()
+		for _, sign := range signs {
+			if !strings.Contains(page, sign) {
+				t.Errorf("%s lacks %q", path, sign)
+			}
+		}
+		if strings.Contains(page, "00150") {
+			t.Errorf("%s shows a job of page 2", path)
+		}
+	}
+	if page := ask(h, "GET", "/jobs?page=3", "").Body.String(); strings.Contains(page, `id="jobs"`) {
+		t.Error("a stream would put the newest on the last page")
 	}
 }

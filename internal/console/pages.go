@@ -323,7 +323,7 @@ func (o *Options) statusPage(w http.ResponseWriter, r *http.Request) {
 	if q.Page > 1 {
 		p.Before = q.link("page", strconv.Itoa(q.Page-1))
 	}
-	if q.Page < f.pages() {
+	if q.Page < q.pages(f.total) {
 		p.After = q.link("page", strconv.Itoa(q.Page+1))
 	}
 	o.show(w, http.StatusOK, statusTemplate, p)
@@ -377,7 +377,7 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 	p.Changes, _ = o.Trail.Entries(name, 20)
 	if o.Desk != nil {
 		var jerr error
-		if p.jobsTable, jerr = o.Desk.table(name); jerr != nil {
+		if p.jobsTable, jerr = o.Desk.table(name, paging{1, perPage}); jerr != nil {
 			p.Trouble = "its jobs cannot be read: " + jerr.Error()
 		}
 		p.Works = true

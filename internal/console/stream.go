@@ -107,14 +107,15 @@ func (s *stream) watchJobs(r *http.Request) {
 	}
 }
 
-// sendJobs sends the jobs that are others than before, the newest last.
+// sendJobs sends the jobs of the first page that are others than before, the
+// newest last.
 func (s *stream) sendJobs() error {
 	if s.news == nil {
 		return nil
 	}
 	s.news = s.opts.Desk.next()
 	list, _, _ := s.opts.Desk.Jobs(s.jobsOf)
-	for i := range slices.Backward(list) {
+	for i := range slices.Backward(list[:min(len(list), perPage)]) {
 		row := jobRowOf(&list[i])
 		if key := row.Connector + "/" + row.ID; s.toldJobs[key] != row {
 			s.toldJobs[key] = row
