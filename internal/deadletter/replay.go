@@ -251,7 +251,7 @@ func (t *inTopic) read(ctx context.Context) error {
 			return nil
 		}
 		from, begun := t.next[p]
-		end := int64(0)
+		var end int64
 		if begun {
 			end, err = log.ReadFrom(ctx, from, look)
 		} else {
