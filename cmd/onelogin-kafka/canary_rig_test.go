@@ -32,6 +32,7 @@ import (
 
 	"onelogin-kafka/internal/build"
 	"onelogin-kafka/internal/proof/tunnel"
+	"onelogin-kafka/internal/proof/wait"
 	"onelogin-kafka/internal/registry/seal"
 	"onelogin-kafka/internal/service"
 	"onelogin-kafka/producer"
@@ -337,7 +338,9 @@ func (s *stage) request(p *process, pattern string, token string) (code int, sai
 	method, path, _ := strings.Cut(strings.NewReplacer("{name}", "acme", "{file}", "console.js", "{$}", "").Replace(pattern), " ")
 	address := strings.TrimPrefix(consoleAt(p.errs.String()), "http://")
 	kind, body := bodyOf(pattern)
-	req, err := http.NewRequest(method, "https://"+address+path, strings.NewReader(body))
+	ctx, cancel := wait.Within(s.t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+address+path, strings.NewReader(body))
 	if err != nil || address == "" {
 		return 0, ""
 	}
@@ -345,7 +348,7 @@ func (s *stage) request(p *process, pattern string, token string) (code int, sai
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(req)

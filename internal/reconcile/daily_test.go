@@ -135,6 +135,8 @@ func (g *rig) during(d time.Duration, every time.Duration) {
 // times counts the records of each event, and how many are late.
 func (g *rig) times() (n map[int64]int, late int) {
 	n = map[int64]int{}
+	g.topic.mu.Lock()
+	defer g.topic.mu.Unlock()
 	for i := range g.topic.records {
 		_, id, _ := eventOf(&g.topic.records[i])
 		n[id]++
