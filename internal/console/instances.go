@@ -68,13 +68,15 @@ func (b *Board) hear(st *schemas.ConnectorStatus, at time.Time) {
 // elsewhere are the other instances that were heard of lately, as far as whoever
 // asks can reach them: a loopback address is that of the machine it is used on.
 func (o *Options) elsewhere(r *http.Request, now time.Time) []Elsewhere {
+	return o.Board.elsewhere(o.Instance, isLoopback(hostOf(r)), now)
+}
+
+func (b *Board) elsewhere(own string, near bool, now time.Time) []Elsewhere {
 	list := []Elsewhere{}
-	near := isLoopback(hostOf(r))
-	o.Board.mu.Lock()
-	defer o.Board.mu.Unlock()
-	own := o.Board.consoles[o.Instance].console
-	for instance, s := range o.Board.consoles {
-		if instance == o.Instance || s.console == "" || s.console == own || now.Sub(s.at) > fleet.Stale {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for instance, s := range b.consoles {
+		if instance == own || s.console == "" || s.console == b.consoles[own].console || now.Sub(s.at) > fleet.Stale {
 			continue
 		}
 		if u, err := url.Parse(s.console); err == nil && (near || !isLoopback(u.Hostname())) {

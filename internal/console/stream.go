@@ -52,7 +52,7 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 	defer end()
 	w.Header().Set("Content-Type", "text/event-stream")
 	st := &stream{opts: s.opts, w: w, r: r, control: http.NewResponseController(w), told: map[string]schemas.State{}}
-	st.watchJobs(r)
+	st.watchJobs()
 	if st.counts() != nil || st.sendJobs() != nil || st.send(names) != nil {
 		return
 	}
@@ -101,8 +101,8 @@ type stream struct {
 }
 
 // watchJobs begins to look for jobs, if they are asked for.
-func (s *stream) watchJobs(r *http.Request) {
-	if q := r.URL.Query(); q.Has("jobs") && s.opts.Desk != nil {
+func (s *stream) watchJobs() {
+	if q := s.r.URL.Query(); q.Has("jobs") && s.opts.Desk != nil {
 		s.jobsOf, s.toldJobs, s.news = q.Get("jobs"), map[string]jobRow{}, s.opts.Desk.next()
 	}
 }
