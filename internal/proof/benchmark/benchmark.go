@@ -34,7 +34,7 @@ var measurements = []struct {
 	{"memory", "a backlog of 1,000,000 events of one connector", memory},
 	{"backfill", "a job that publishes a past of 1,000,000 events beside live polls", backfill},
 	{"idle", "1, 1,000 and 10,000 idle connectors", idle},
-	{"far", "10,000 idle connectors over TLS and HTTP/2, a host each, 100 ms away", far},
+	{"far", "10,000 idle connectors over TLS, a host each, 100 ms away", far},
 	{"quota", "pages of 3 MB that nothing compresses, under a quota", quota},
 	{"slow", "320 connectors with a backlog, and a Kafka slower than OneLogin", slow},
 	{"start", "what the producer's tests tell: positions of 10,000 connectors read at the start", start10000},

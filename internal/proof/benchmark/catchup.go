@@ -36,20 +36,32 @@ func backlog(events int64) simulator.Config {
 	return simulator.Config{Seed: 1, Tenants: []simulator.Tenant{{Name: tenant, Backlog: events}}}
 }
 
+// pageSizes are those of -pages.
+func (b *bench) pageSizes() (sizes []int, err error) {
+	for text := range strings.SplitSeq(b.pages, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("reading -pages: %w", err)
+		}
+		sizes = append(sizes, n)
+	}
+	return sizes, nil
+}
+
 func catchUp(ctx context.Context, b *bench) ([]Result, error) {
 	events := orDefault(b.events, 100_000)
 	rounds := orDefault(b.rounds, 5)
+	pages, err := b.pageSizes()
+	if err != nil {
+		return nil, err
+	}
 	sim, err := b.simulate(backlog(events))
 	if err != nil {
 		return nil, err
 	}
 	defer sim.stop()
 	var results []Result
-	for text := range strings.SplitSeq(b.pages, ",") {
-		page, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Errorf("reading -pages: %w", err)
-		}
+	for _, page := range pages {
 		var r catchUpRounds
 		for round := -min(warmUp, rounds); round < rounds; round++ {
 			b.say("page %d, round %d of %d", page, round+1, rounds)

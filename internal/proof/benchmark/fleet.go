@@ -85,7 +85,7 @@ func far(ctx context.Context, b *bench) ([]Result, error) {
 	}
 	defer sim.stop()
 	r, _, err := b.idleOf(ctx, sim, n, idleTargets{memory: 800, cpu: 35, start: 45})
-	r.Name, r.Title = "far", r.Title+fmt.Sprintf(", over TLS and HTTP/2, a host each, %s away", farAway)
+	r.Name, r.Title = "far", r.Title+fmt.Sprintf(", over TLS, a host each, %s away", farAway)
 	return []Result{r}, err
 }
 

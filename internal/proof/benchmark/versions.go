@@ -105,6 +105,10 @@ const (
 
 func versionsCatchUp(ctx context.Context, b *bench) ([]Result, error) {
 	events, rounds := orDefault(b.events, 100_000), orDefault(b.rounds, 11)
+	pages, err := b.pageSizes()
+	if err != nil {
+		return nil, err
+	}
 	last, err := b.earlier(ctx)
 	if err != nil {
 		return nil, err
@@ -115,11 +119,7 @@ func versionsCatchUp(ctx context.Context, b *bench) ([]Result, error) {
 	}
 	defer sim.stop()
 	var results []Result
-	for text := range strings.SplitSeq(b.pages, ",") {
-		page, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Errorf("reading -pages: %w", err)
-		}
+	for _, page := range pages {
 		sides, err := inTurn(b, -min(warmUp, rounds), rounds, func(which int) (sample, error) {
 			of := []build{b.this, last.service}[which]
 			s, err := b.serviceOnce(ctx, of, sim, fmt.Sprintf("catchup-%d", page), page, events)
