@@ -114,7 +114,7 @@ func BenchmarkPageToBatch(b *testing.B) {
 						Encoder:  &schemas.Encoder{Tenant: "acme", Domain: "acme.onelogin.com", Types: schemas.NewTypes()},
 						Budget:   source.NewBudget(1),
 					}
-					if err := p.Run(ctx, source.State{Fresh: true}, s); ctx.Err() == nil || s.pages != 0 {
+					if err := p.Run(ctx, &source.State{Fresh: true}, s); ctx.Err() == nil || s.pages != 0 {
 						b.Fatalf("%d pages were not offered: %v", s.pages, err)
 					}
 					return s.bytes

@@ -28,7 +28,7 @@ func BenchmarkTake(b *testing.B) {
 				set := p.prepare()
 				start := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 				p.StartFrom = StartFrom{At: start}
-				s := newSession(p, set, State{Fresh: true}, sink)
+				s := newSession(p, set, &State{Fresh: true}, sink)
 				s.startAt(start)
 				r := s.nextPoll()
 				page := Page{Next: "more", Events: make([]schemas.Event, size)}
@@ -61,7 +61,7 @@ func BenchmarkKnown(b *testing.B) {
 	p := newPoller(nil)
 	set := p.prepare()
 	start := time.Now().UTC().Add(-10 * time.Minute)
-	s := newSession(p, set, State{Fresh: true}, sink)
+	s := newSession(p, set, &State{Fresh: true}, sink)
 	s.startAt(start)
 	page := Page{Events: make([]schemas.Event, 100)}
 	for i := range page.Events {

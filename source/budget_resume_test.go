@@ -26,7 +26,7 @@ func besideBusyTools(t *testing.T, others int, before func(b *Budget, api *stead
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Minute)
 	defer cancel()
-	_ = p.Run(ctx, State{Fresh: true}, sink)
+	_ = p.Run(ctx, &State{Fresh: true}, sink)
 	if sink.events < 5*45*60*98/100 {
 		t.Errorf("%d events published, want those of 45 minutes", sink.events)
 	}

@@ -117,7 +117,7 @@ func TestBudgetLastsTheHour(t *testing.T) {
 				p.StartFrom, p.Budget = StartFrom{}, NewBudget(tc.share)
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 				defer cancel()
-				_ = p.Run(ctx, State{Fresh: true}, sink)
+				_ = p.Run(ctx, &State{Fresh: true}, sink)
 				if want := int(2*time.Hour/api.gap) * 98 / 100; sink.events < want {
 					t.Errorf("%d events published in two hours, want at least %d", sink.events, want)
 				}
@@ -146,7 +146,7 @@ func TestRunEndsThoughEveryPageLinksOn(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 			defer cancel()
 			done := make(chan struct{})
-			go func() { defer close(done); _ = p.Run(ctx, State{Fresh: true}, sink) }()
+			go func() { defer close(done); _ = p.Run(ctx, &State{Fresh: true}, sink) }()
 			time.Sleep(100 * time.Minute)
 			if st := p.Status(); st.State != schemas.StateActive || st.Lag > time.Minute {
 				t.Errorf("%d/s: state %s with a lag of %v", rate, st.State, st.Lag)
@@ -174,7 +174,7 @@ func TestBusyAccountAfterAnOutage(t *testing.T) {
 		p.OnChange = func() { changes++ }
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Hour)
 		defer cancel()
-		_ = p.Run(ctx, State{Fresh: true}, sink)
+		_ = p.Run(ctx, &State{Fresh: true}, sink)
 		if sink.most > time.Minute {
 			t.Errorf("an event waited for %v", sink.most)
 		}

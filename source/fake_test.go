@@ -487,7 +487,7 @@ func (g *rig) start() {
 	var wg sync.WaitGroup
 	wg.Go(func() { sink.run(ctx) })
 	go func() {
-		err := g.poller.Run(ctx, st, sink)
+		err := g.poller.Run(ctx, &st, sink)
 		cancel()
 		wg.Wait()
 		g.done <- err

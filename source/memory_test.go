@@ -123,7 +123,7 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		for range 3 {
 			sink := &slowSink{void: 40}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-			err := p.Run(ctx, State{Fresh: true}, sink)
+			err := p.Run(ctx, &State{Fresh: true}, sink)
 			cancel()
 			if !errors.Is(err, ErrVoid) {
 				t.Fatalf("ended with %v", err)
@@ -148,7 +148,7 @@ func TestNoPageWithoutMemory(t *testing.T) {
 		p.Memory = none{}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := p.Run(ctx, State{Fresh: true}, &slowSink{}); !errors.Is(err, context.DeadlineExceeded) {
+		if err := p.Run(ctx, &State{Fresh: true}, &slowSink{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("ended with %v", err)
 		}
 		if api.n != 0 {
@@ -205,7 +205,7 @@ func TestAFailingConnectorHoldsNoMemory(t *testing.T) {
 				c.state.Offset.Through = time.Now().Add(-time.Hour)
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
-				go func() { done <- p.Run(ctx, c.state, sink) }()
+				go func() { done <- p.Run(ctx, &c.state, sink) }()
 				for range 60 {
 					time.Sleep(time.Minute)
 					synctest.Wait()

@@ -170,7 +170,7 @@ func TestFallingBehindIsSaid(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Hour)
 			defer cancel()
 			done := make(chan struct{})
-			go func() { defer close(done); _ = p.Run(ctx, State{Fresh: true}, &lagSink{from: began}) }()
+			go func() { defer close(done); _ = p.Run(ctx, &State{Fresh: true}, &lagSink{from: began}) }()
 			minutes := map[schemas.State]int{}
 			for range 4*60 - 1 {
 				time.Sleep(time.Minute)
@@ -233,7 +233,7 @@ func TestEventsAreCountedAfterADoubt(t *testing.T) {
 		g.api.add(series(time.Now().Add(-time.Minute), 1, 100, time.Second)...)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		err := g.poller.Run(ctx, State{Fresh: true}, sinkFunc(func(b *schemas.Batch) error {
+		err := g.poller.Run(ctx, &State{Fresh: true}, sinkFunc(func(b *schemas.Batch) error {
 			done := b.Done
 			b.Done = nil
 			g.topic.commit(b) // and nobody tells

@@ -54,7 +54,7 @@ type Poller struct {
 	mu      sync.Mutex
 	budget  *Budget
 	wake    chan struct{}
-	repairs chan repair
+	repairs chan *repair
 	room    chan struct{}  // see repairRoom
 	offset  schemas.Offset // as committed
 	pending []offered
@@ -67,7 +67,16 @@ type Poller struct {
 // state found in the topic, but never while another Run of p is under way:
 // everything believed is replaced by st, while pace, budget and the learned
 // page size stay.
-func (p *Poller) Run(ctx context.Context, st State, sink Sink) error {
+func (p *Poller) Run(ctx context.Context, st *State, sink Sink) error {
+	err := p.begin(st, sink).loop(ctx)
+	if sinkErr, ok := errors.AsType[*sinkError](err); ok {
+		return sinkErr.err
+	}
+	return err
+}
+
+// begin makes a session that goes on from st.
+func (p *Poller) begin(st *State, sink Sink) *session {
 	set := p.prepare()
 	switch {
 	case !st.Fresh:
@@ -76,13 +85,8 @@ func (p *Poller) Run(ctx context.Context, st State, sink Sink) error {
 		p.born = time.Now()
 	}
 	p.resume(st)
-	s := newSession(p, set, st, sink)
 	p.pages.memory = p.Memory
-	err := s.loop(ctx)
-	if sinkErr, ok := errors.AsType[*sinkError](err); ok {
-		return sinkErr.err
-	}
-	return err
+	return newSession(p, set, st, sink)
 }
 
 func (p *Poller) prepare() Settings {

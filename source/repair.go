@@ -57,16 +57,16 @@ func (p *Poller) Publish(ctx context.Context, page *Page, events []int32, note N
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	return p.request(ctx, repair{page: page, events: events, note: note, done: func() { <-room }})
+	return p.request(ctx, &repair{page: page, events: events, note: note, done: func() { <-room }})
 }
 
 // Note writes what became true without anything being published.
 func (p *Poller) Note(ctx context.Context, note Note) error {
-	_, err := p.request(ctx, repair{page: &Page{}, note: note, done: func() {}})
+	_, err := p.request(ctx, &repair{page: &Page{}, note: note, done: func() {}})
 	return err
 }
 
-func (p *Poller) request(ctx context.Context, r repair) (known int, err error) {
+func (p *Poller) request(ctx context.Context, r *repair) (known int, err error) {
 	r.reply = make(chan repaired, 1)
 	select {
 	case p.asked() <- r:
@@ -78,11 +78,11 @@ func (p *Poller) request(ctx context.Context, r repair) (known int, err error) {
 	}
 }
 
-func (p *Poller) asked() chan repair {
+func (p *Poller) asked() chan *repair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.repairs == nil {
-		p.repairs = make(chan repair)
+		p.repairs = make(chan *repair)
 	}
 	return p.repairs
 }
@@ -105,7 +105,7 @@ func (p *Poller) Committed() schemas.Offset {
 }
 
 // repair publishes what q asks for. It returns what ends the session.
-func (s *session) repair(ctx context.Context, q repair) error {
+func (s *session) repair(ctx context.Context, q *repair) error {
 	known, err := s.publish(ctx, q)
 	q.reply <- repaired{known, err}
 	if _, void := errors.AsType[*sinkError](err); void || ctx.Err() != nil {
@@ -114,7 +114,7 @@ func (s *session) repair(ctx context.Context, q repair) error {
 	return nil
 }
 
-func (s *session) publish(ctx context.Context, q repair) (known int, err error) {
+func (s *session) publish(ctx context.Context, q *repair) (known int, err error) {
 	switch {
 	case s.fresh:
 		q.done()

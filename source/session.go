@@ -80,7 +80,7 @@ type lane struct {
 	retry   retry     // of readings
 }
 
-func newSession(p *Poller, set Settings, st State, sink Sink) *session {
+func newSession(p *Poller, set Settings, st *State, sink Sink) *session {
 	s := &session{
 		p: p, set: set, sink: sink, off: st.Offset, fresh: st.Fresh,
 		dead: hashSet{most: remembered}, vanished: vanished{}, gone: map[int64]struct{}{},
@@ -139,32 +139,19 @@ func (s *session) loop(ctx context.Context) error {
 	}
 }
 
-// wait waits for a page or for the next time at which something is due.
+// wait waits for a page or for the next time at which something is due. Connectors
+// by the thousand wait here: what their stacks hold meanwhile is kept small, since
+// the runtime takes half of a stack back of which a quarter is not in use.
 func (s *session) wait(ctx context.Context) error {
-	next := time.Now().Add(time.Hour)
-	if s.front.fetch == nil {
-		next = earlier(next, s.front.at)
-	}
-	if s.back.fetch == nil {
-		next = earlier(next, later(s.back.at, s.sweepDue))
-	}
-	woken := s.p.woken()
-	if s.front.fetch != nil {
-		woken = nil // that poll may have begun before: another follows it
-	}
-	timer := time.NewTimer(time.Until(next))
+	timer := time.NewTimer(s.idle())
 	defer timer.Stop()
 	select {
 	case <-s.front.fetch.come():
 		return s.arrived(ctx, &s.front)
 	case <-s.back.fetch.come():
 		return s.arrived(ctx, &s.back)
-	case <-woken:
-		s.p.budget.Unblock()
-		for _, l := range []*lane{&s.front, &s.back} {
-			l.retry.reset()
-			l.at = time.Time{}
-		}
+	case <-s.woken():
+		s.wake()
 		return nil
 	case q := <-s.p.asked():
 		return s.repair(ctx, q)
@@ -172,6 +159,36 @@ func (s *session) wait(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// idle is how long nothing is due.
+func (s *session) idle() time.Duration {
+	next := time.Now().Add(time.Hour)
+	if s.front.fetch == nil {
+		next = earlier(next, s.front.at)
+	}
+	if s.back.fetch == nil {
+		next = earlier(next, later(s.back.at, s.sweepDue))
+	}
+	return time.Until(next)
+}
+
+// woken tells of a Wake, but while a poll is on its way that may have begun before:
+// another follows it.
+func (s *session) woken() <-chan struct{} {
+	if s.front.fetch != nil {
+		return nil
+	}
+	return s.p.woken()
+}
+
+// wake has everything be due at once.
+func (s *session) wake() {
+	s.p.budget.Unblock()
+	for _, l := range []*lane{&s.front, &s.back} {
+		l.retry.reset()
+		l.at = time.Time{}
 	}
 }
 

@@ -112,7 +112,7 @@ func TestHeavyTenantAfterOne400(t *testing.T) {
 		p.StartFrom, p.Budget = StartFrom{}, NewBudget(0.5)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		_ = p.Run(ctx, State{Fresh: true}, &lagSink{from: began})
+		_ = p.Run(ctx, &State{Fresh: true}, &lagSink{from: began})
 		if behind := time.Since(p.Status().Through); behind > time.Minute || !api.done {
 			t.Errorf("behind by %v", behind)
 		}
@@ -130,7 +130,7 @@ func TestALongWindowIsSmall(t *testing.T) {
 		p.StartFrom, p.Budget = StartFrom{}, NewBudget(1)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Hour)
 		defer cancel()
-		s := newSession(p, p.prepare(), State{Fresh: true}, &lagSink{from: began})
+		s := newSession(p, p.prepare(), &State{Fresh: true}, &lagSink{from: began})
 		_ = s.loop(ctx)
 		if n := s.win.count; n < 850_000 || s.win.size() > 3*n {
 			t.Errorf("%d ids take %d bytes", n, s.win.size())

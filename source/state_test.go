@@ -76,7 +76,7 @@ func FuzzParseState(f *testing.F) {
 			return
 		}
 		p := newPoller(nil)
-		s := newSession(p, p.prepare(), st, nil)
+		s := newSession(p, p.prepare(), &st, nil)
 		for _, m := range s.win.minutes {
 			for id := range m.ids.all() {
 				if s.win.add(m.minute, id) {

@@ -209,7 +209,7 @@ func (p *Poller) committed(o schemas.Offset) {
 
 // resume begins with what is committed: of what was offered and never heard of
 // again it says how much there is.
-func (p *Poller) resume(st State) {
+func (p *Poller) resume(st *State) {
 	if !st.Fresh {
 		p.committed(st.Offset)
 		p.budget.Assume(st.Offset.CallsLimit)

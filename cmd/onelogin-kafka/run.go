@@ -191,9 +191,6 @@ func bound(plan memory.Plan, configured bool) func(connectors int) {
 		if _, set := os.LookupEnv("GOMEMLIMIT"); !set || configured {
 			debug.SetMemoryLimit(plan.GoLimit(connectors))
 		}
-		if _, set := os.LookupEnv("GOGC"); !set {
-			debug.SetGCPercent(plan.GoPercent(connectors))
-		}
 	}
 }
 
@@ -205,6 +202,9 @@ func (in *instance) run(ctx context.Context, beside ...func(context.Context, *se
 	g.Go(func() error { in.board.Run(ctx); return nil })
 	g.Go(func() error { in.trail.Run(ctx); return nil })
 	g.Go(func() error { in.desk.Run(ctx); return nil })
+	if _, set := os.LookupEnv("GOGC"); !set {
+		g.Go(func() error { memory.Collect(ctx); return nil })
+	}
 	g.Go(func() error {
 		if err := in.svc.Run(ctx); err != nil {
 			return fmt.Errorf("running the service: %w", err)

@@ -60,20 +60,6 @@ func (p Plan) GoLimit(connectors int) int64 {
 	return size - size/10
 }
 
-// idleGarbage is how much may lie about, by what connectors are reckoned to keep, and
-// leastPercent of what there is in any case: each collection goes through all of that.
-const (
-	idleGarbage  = 256 << 20
-	leastPercent = 25
-)
-
-// GoPercent is what Go's runtime is told (GOGC) with so many connectors: by how much
-// of what is in use the heap may grow before it is collected. Thousands of
-// connectors keep hundreds of megabytes, and waste is in no proportion to that.
-func (p Plan) GoPercent(connectors int) int {
-	return min(max(100*idleGarbage/(perConnector*max(connectors, 1)), leastPercent), 100)
-}
-
 // containerLimit is the memory limit of the control group that the process is
 // in, of either version, or of one above it.
 func containerLimit(root fs.FS) (int64, bool) {

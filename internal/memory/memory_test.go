@@ -171,11 +171,6 @@ func TestPlan(t *testing.T) {
 	if got := free.GoLimit(10_000); got < 1<<30 || got <= free.GoLimit(10) {
 		t.Errorf("none, with 10,000 connectors: got %d", got)
 	}
-	for connectors, want := range map[int]int{0: 100, 1: 100, 2_000: 100, 5_000: 52, 10_000: 26, 1_000_000: 25} {
-		if got := free.GoPercent(connectors); got != want {
-			t.Errorf("garbage with %d connectors: got %d %%, want %d", connectors, got, want)
-		}
-	}
 	for p, want := range map[Plan]int64{{}: 512 << 20 / 5, bound: 512 << 20 / 5, free: 512 << 20 / 5, NewPlan(64<<30, fstest.MapFS{}): mostPages} {
 		if got := p.Pages(); got != want {
 			t.Errorf("pages of %+v: got %d, want %d", p, got, want)

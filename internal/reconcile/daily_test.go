@@ -127,7 +127,7 @@ func (g *rig) during(d time.Duration, every time.Duration) {
 			}
 		}
 	})
-	_ = g.poller.Run(ctx, st, s)
+	_ = g.poller.Run(ctx, &st, s)
 	cancel()
 	wg.Wait()
 }

@@ -67,7 +67,7 @@ func (p *pollers) own(name string) {
 	p.wg.Go(func() {
 		p.polls(c, 1)
 		defer p.polls(c, -1)
-		_ = c.poller.Run(p.ctx, source.State{Fresh: true}, acknowledging{})
+		_ = c.poller.Run(p.ctx, &source.State{Fresh: true}, acknowledging{})
 	})
 }
 
@@ -189,7 +189,7 @@ func TestChangedShare(t *testing.T) {
 		c := p.snapshot()["key-0"]
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
-		p.wg.Go(func() { _ = c.poller.Run(ctx, source.State{Fresh: true}, acknowledging{}) })
+		p.wg.Go(func() { _ = c.poller.Run(ctx, &source.State{Fresh: true}, acknowledging{}) })
 		p.wg.Wait()
 		if n := calls(sim) - before; n < 300 || n > 410 {
 			t.Errorf("%d calls at once after the share was raised by 400", n)

@@ -106,24 +106,34 @@ const refusedWait = time.Minute
 
 // poll runs the poller from the committed state; nil when the session is over.
 func (v *serving) poll(ctx context.Context, r *running) error {
+	state, err := v.open(ctx, r)
+	if state == nil {
+		return err
+	}
+	_ = r.connector.poller.Run(ctx, state, v.session) // ends with ctx or the session
+	<-ctx.Done()
+	return nil
+}
+
+// open returns what a connector is polled from, and has its work done from then on;
+// nil without an error when the session is over.
+func (v *serving) open(ctx context.Context, r *running) (*source.State, error) {
 	s, c := v.service, r.connector
 	state, records, err := s.state(ctx, c.config.Name, v.session)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the session is over, which is no failure of the connector
+		return nil, nil //nolint:nilerr // the session is over, which is no failure of the connector
 	}
 	if err := replayed(&c.config, state.Offset.SecretGeneration); err != nil {
-		return err
+		return nil, err
 	}
 	c.rest.failed(nil)
 	w := &work{Work: v.work(c, records), ctx: ctx}
 	w.Begin()
 	r.work.Store(w)
-	_ = c.poller.Run(ctx, state, v.session) // ends with ctx or the session
-	<-ctx.Done()
-	return nil
+	return &state, nil
 }
 
 // work compares a connector's events with the topic while its poller runs, as it is

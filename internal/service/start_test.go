@@ -77,7 +77,7 @@ func pollAll(ctx context.Context, s *Service) *sync.WaitGroup {
 	for _, c := range s.snapshot() {
 		wg.Go(func() {
 			if c.client.Begin(ctx) == nil {
-				_ = c.poller.Run(ctx, source.State{Fresh: true}, acknowledging{})
+				_ = c.poller.Run(ctx, &source.State{Fresh: true}, acknowledging{})
 			}
 		})
 	}
