@@ -9,26 +9,35 @@ import (
 // byRecord is a connection that hands on one TLS record after the other. crypto/tls
 // reads on as far as it has room, makes more for what it finds of the next record,
 // about twice as much as the largest has, and keeps it as long as the connection
-// lives: most of what an idle one takes. What is no record (plain HTTP, a proxy's
-// answer) goes through as it comes.
+// lives: most of what an idle one takes. What comes before we speak TLS (plain
+// HTTP, a proxy's answer) goes through as it comes: each part is a call of the
+// system's.
 type byRecord struct {
 	net.Conn
+	secure bool // we speak TLS
 	header [recordHeader]byte
 	have   int // bytes of it
-	left   int // bytes of the record that are still to come, or unbound
+	left   int // bytes of the record that are still to come
 }
 
 const (
 	recordHeader = 5
-	// unbound lets through whatever the next read brings.
-	unbound = -1
+	// handshake is the type of the record that begins TLS; no text begins with it.
+	handshake = 22
 )
+
+// Write implements net.Conn.
+func (c *byRecord) Write(p []byte) (int, error) {
+	if !c.secure && len(p) > 0 && p[0] == handshake {
+		c.secure = true // before anything is read: the client speaks first
+	}
+	return c.Conn.Write(p)
+}
 
 // Read implements net.Conn.
 func (c *byRecord) Read(p []byte) (int, error) {
 	switch {
-	case c.left == unbound:
-		c.left = 0
+	case !c.secure:
 		return c.Conn.Read(p)
 	case c.left > 0:
 		n, err := c.Conn.Read(p[:min(len(p), c.left)])
@@ -38,18 +47,9 @@ func (c *byRecord) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p[:min(len(p), recordHeader-c.have)])
 	copy(c.header[c.have:], p[:n])
 	if c.have += n; c.have == recordHeader {
-		c.have, c.left = 0, recordLength(c.header)
+		c.have, c.left = 0, int(binary.BigEndian.Uint16(c.header[3:]))
 	}
 	return n, err
-}
-
-// recordLength is the length that follows the header of a TLS record; unbound if
-// it is none.
-func recordLength(h [recordHeader]byte) int {
-	if h[0] < 20 || h[0] > 23 || h[1] != 3 { // change of cipher, alert, handshake, data; of SSL 3.0 or later
-		return unbound
-	}
-	return int(binary.BigEndian.Uint16(h[3:]))
 }
 
 // records makes dial return connections that hand on record by record.

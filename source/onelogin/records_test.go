@@ -30,15 +30,18 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+func (p *pieces) Write(b []byte) (int, error) { return len(b), nil }
+
 // Whatever comes goes through as it is, in whatever pieces; a read never goes past
-// the end of a record, also not behind a proxy's answer, if that comes in one.
+// the end of a record, also not behind a proxy's answer. What is not TLS comes in
+// one, as it is there.
 func TestByRecord(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 50 {
 		proxied := rnd.IntN(2) == 0
 		var sent []byte
 		if proxied {
-			sent = []byte("HTTP/1.1 200 OK\r\n\r\n")
+			sent = []byte("HTTP/1.1 200 Connection established\r\n\r\n")
 		}
 		ends := map[int]bool{}
 		begin := len(sent)
@@ -67,7 +70,15 @@ func TestByRecord(t *testing.T) {
 				got = append(got, b[:n]...)
 			}
 		}
-		read(begin) // a proxy says nothing more until it is spoken to
+		inner.left = sent[:begin] // a proxy says nothing more until it is spoken to
+		b := make([]byte, 1<<10)
+		if n, err := c.Read(b); n != begin || proxied != (err == nil) {
+			t.Fatalf("read %d bytes of a proxy's answer at once, want %d (%v)", n, begin, err)
+		}
+		got = append(got, b[:begin]...)
+		if _, err := c.Write([]byte{handshake, 3, 1, 0, 0}); err != nil {
+			t.Fatal(err)
+		}
 		inner.most = []int{0, 3, 1000}[rnd.IntN(3)]
 		read(len(sent))
 		if !slices.Equal(got, sent) {
