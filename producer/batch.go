@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
+	"math"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/segmentio/kafka-go/compress"
@@ -20,16 +22,20 @@ import (
 // "Record Batch" format, version 2).
 const (
 	posLength      = 8
+	posLeaderEpoch = 12
 	posMagic       = 16
 	posCRC         = 17
 	posAttributes  = 21
 	posLastDelta   = 23
+	posFirstTime   = 27
+	posMaxTime     = 35
 	posProducerID  = 43
 	posEpoch       = 51
 	posSequence    = 53
 	posCount       = 57
 	batchHeaderLen = 61
 	logOverhead    = 12 // base offset and length, not counted by the length
+	magic          = 2
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -108,36 +114,67 @@ func encodeFitting(records []*schemas.Record, codec compress.Compression, limit 
 	return append(left, right...), err
 }
 
-// encodeBatch encodes records into one transactional batch, not yet stamped.
+// encodeBatch encodes records into one transactional batch, not yet stamped. A
+// record without a time carries the present one.
 func encodeBatch(records []*schemas.Record, codec compress.Compression) (recordBatch, error) {
-	inner := codec
-	if codec == compress.Zstd {
-		inner = compress.None // compressed below, in one go
+	plain := plainBuffers.Get().(*[]byte)
+	defer plainBuffers.Put(plain)
+	*plain = (*plain)[:0]
+	var first, newest int64
+	for i, r := range records {
+		at := r.Time
+		if at.IsZero() {
+			at = time.Now()
+		}
+		if i == 0 {
+			first, newest = at.UnixMilli(), at.UnixMilli()
+		}
+		newest = max(newest, at.UnixMilli())
+		*plain = appendRecord(*plain, r, at.UnixMilli()-first, i)
 	}
-	set := protocol.RecordSet{
-		Version:    2,
-		Attributes: protocol.Attributes(inner) | protocol.Transactional,
-		Records:    &recordReader{records: records},
+	b, err := appendPacked(make([]byte, batchHeaderLen, batchHeaderLen+len(*plain)/3), *plain, codec)
+	if err != nil {
+		return recordBatch{}, fmt.Errorf("compressing a record batch: %w", err)
 	}
-	buf := new(bytes.Buffer)
-	if codec == compress.Zstd {
-		buf = plainBuffers.Get().(*bytes.Buffer)
-		defer plainBuffers.Put(buf)
-		buf.Reset()
+	binary.BigEndian.PutUint32(b[posLength:], uint32(len(b)-logOverhead))
+	binary.BigEndian.PutUint32(b[posLeaderEpoch:], math.MaxUint32) // -1: the broker's to say
+	b[posMagic] = magic
+	binary.BigEndian.PutUint16(b[posAttributes:], uint16(protocol.Attributes(codec)|protocol.Transactional))
+	binary.BigEndian.PutUint32(b[posLastDelta:], uint32(len(records)-1))
+	binary.BigEndian.PutUint64(b[posFirstTime:], uint64(first))
+	binary.BigEndian.PutUint64(b[posMaxTime:], uint64(newest))
+	binary.BigEndian.PutUint32(b[posCount:], uint32(len(records)))
+	return recordBatch{bytes: b, count: int32(len(records)), plain: batchHeaderLen + len(*plain)}, nil
+}
+
+// plainBuffers hold records that are about to be compressed.
+var plainBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// appendRecord appends the record that lies i records and delta milliseconds
+// behind the first of its batch.
+func appendRecord(b []byte, r *schemas.Record, delta int64, i int) []byte {
+	start := len(b)
+	b = append(b, 0) // attributes, of which there are none
+	b = binary.AppendVarint(b, delta)
+	b = binary.AppendVarint(b, int64(i))
+	b = appendBytes(b, r.Key)
+	b = appendBytes(b, r.Value)
+	b = binary.AppendVarint(b, int64(len(r.Headers)))
+	for _, h := range r.Headers {
+		b = append(binary.AppendVarint(b, int64(len(h.Key))), h.Key...)
+		b = appendBytes(b, h.Value)
 	}
-	if _, err := set.WriteTo(buf); err != nil {
-		return recordBatch{}, fmt.Errorf("encoding a record batch: %w", err)
+	var size [binary.MaxVarintLen64]byte
+	n := binary.PutVarint(size[:], int64(len(b)-start))
+	return slices.Insert(b, start, size[:n]...)
+}
+
+// appendBytes appends v and its length; nil has one of its own.
+func appendBytes(b, v []byte) []byte {
+	if v == nil {
+		return binary.AppendVarint(b, -1)
 	}
-	b := recordBatch{bytes: buf.Bytes()[4:], count: int32(len(records))} // without the size before it
-	b.plain = len(b.bytes)
-	switch codec {
-	case compress.None:
-	case compress.Zstd:
-		b.bytes = zstdBatch(b.bytes)
-	default: // what it was before is not told
-		b.plain = plainSize(records)
-	}
-	return b, nil
+	return append(binary.AppendVarint(b, int64(len(v))), v...)
 }
 
 // Bounds on what a record adds to its key, value and headers: lengths, time and
@@ -149,18 +186,6 @@ const (
 
 // mostSize is no less than what a record takes before compression.
 func mostSize(r *schemas.Record) int { return r.Size() + mostOfRecord + mostOfHeader*len(r.Headers) }
-
-// plainSize is no less than the size of a batch before compression.
-func plainSize(records []*schemas.Record) int {
-	size := batchHeaderLen
-	for _, r := range records {
-		size += mostSize(r)
-	}
-	return size
-}
-
-// plainBuffers hold batches that are about to be compressed.
-var plainBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // zstdWindow is small because every broker and consumer that unpacks a batch
 // must set aside as much: with the default of 4 MiB that costs them more time
@@ -179,52 +204,20 @@ var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-// zstdBatch compresses the records of an encoded batch. The checksum comes with
-// the stamp.
-func zstdBatch(plain []byte) []byte {
-	b := make([]byte, batchHeaderLen, batchHeaderLen+len(plain)/3)
-	copy(b, plain)
-	b = zstdEncoder().EncodeAll(plain[batchHeaderLen:], b)
-	binary.BigEndian.PutUint32(b[posLength:], uint32(len(b)-logOverhead))
-	binary.BigEndian.PutUint16(b[posAttributes:], uint16(protocol.Attributes(compress.Zstd)|protocol.Transactional))
-	return b
+// appendPacked appends records, compressed.
+func appendPacked(b, records []byte, codec compress.Compression) ([]byte, error) {
+	switch codec {
+	case compress.None:
+		return append(b, records...), nil
+	case compress.Zstd:
+		return zstdEncoder().EncodeAll(records, b), nil
+	}
+	packed := bytes.NewBuffer(b)
+	w := codec.Codec().NewWriter(packed)
+	_, err := w.Write(records)
+	err = errors.Join(err, w.Close())
+	return packed.Bytes(), err
 }
-
-// recordReader hands records to kafka-go's encoder one by one, in memory that
-// is used again for each.
-type recordReader struct {
-	records    []*schemas.Record
-	next       int
-	record     protocol.Record
-	key, value sliceBytes
-}
-
-func (r *recordReader) ReadRecord() (*protocol.Record, error) {
-	if r.next == len(r.records) {
-		return nil, io.EOF
-	}
-	rec := r.records[r.next]
-	r.next++
-	r.record = protocol.Record{Time: rec.Time, Headers: r.record.Headers[:0]}
-	if rec.Key != nil {
-		r.key.Reset(rec.Key)
-		r.record.Key = &r.key
-	}
-	if rec.Value != nil {
-		r.value.Reset(rec.Value)
-		r.record.Value = &r.value
-	}
-	for _, h := range rec.Headers {
-		r.record.Headers = append(r.record.Headers, protocol.Header(h))
-	}
-	return &r.record, nil
-}
-
-// sliceBytes is a protocol.Bytes over a slice.
-type sliceBytes struct{ bytes.Reader }
-
-func (*sliceBytes) Close() error { return nil }
-func (b *sliceBytes) Len() int   { return b.Reader.Len() }
 
 // ErrCorrupt is returned (wrapped) for a batch on a topic that is not what its
 // header says.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +103,46 @@ func TestStampIsReadByKafkaGo(t *testing.T) {
 	}
 }
 
+func TestBatchesAreAsKafkaGoWritesThem(t *testing.T) {
+	records := testRecords(300)
+	records[7].Key, records[8].Headers, records[9].Value = nil, nil, []byte{}
+	theirs := make([]protocol.Record, len(records))
+	for i, r := range records {
+		theirs[i] = protocol.Record{Time: r.Time, Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value)}
+		for _, h := range r.Headers {
+			theirs[i].Headers = append(theirs[i].Headers, protocol.Header(h))
+		}
+	}
+	set := protocol.RecordSet{Version: magic, Attributes: protocol.Transactional, Records: protocol.NewRecordReader(theirs...)}
+	var framed bytes.Buffer
+	if _, err := set.WriteTo(&framed); err != nil {
+		t.Fatal(err)
+	}
+	want := recordBatch{bytes: framed.Bytes()[4:]}
+	got, err := encodeBatch(records, compress.None)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []recordBatch{got, want} {
+		b.stamp(identity{producerID: 4711, epoch: 3}, 17)
+	}
+	if diff := cmp.Diff(want.bytes, got.bytes); diff != "" {
+		t.Errorf("bytes differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestRecordWithoutTimeIsWrittenNow(t *testing.T) {
+	before := time.Now().Truncate(time.Millisecond)
+	b, err := encodeBatch([]*schemas.Record{{Key: []byte("acme")}}, compress.None)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.stamp(identity{}, 0)
+	if got := readBack(t, []recordBatch{b})[0].Time; got.Before(before) || got.After(time.Now()) {
+		t.Errorf("it is of %v, written at %v", got, before)
+	}
+}
+
 func TestBatchesKeepToTheLimit(t *testing.T) {
 	const limit = 4096
 	want := testRecords(1000)
@@ -166,16 +205,6 @@ func TestDamagedBatchesAreRefused(t *testing.T) {
 		if _, _, _, ok, err := nextBatch(valid[:n]); ok || err != nil {
 			t.Fatalf("cut at %d: ok=%v, error %v; want an incomplete batch", n, ok, err)
 		}
-	}
-}
-
-func TestRecordReaderEnds(t *testing.T) {
-	r := &recordReader{records: testRecords(1)}
-	if _, err := r.ReadRecord(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.ReadRecord(); err != io.EOF {
-		t.Errorf("got %v, want io.EOF", err)
 	}
 }
 

@@ -52,7 +52,7 @@ func nextBatch(data []byte) (h batchHeader, batch, rest []byte, ok bool, err err
 		return h, nil, nil, false, nil
 	}
 	batch, rest = data[:logOverhead+length], data[logOverhead+length:]
-	if batch[posMagic] != 2 {
+	if batch[posMagic] != magic {
 		return h, nil, nil, false, fmt.Errorf("%w: format version %d, only 2 can be transactional", ErrCorrupt, batch[posMagic])
 	}
 	if got, want := crc32.Checksum(batch[posAttributes:], castagnoli), binary.BigEndian.Uint32(batch[posCRC:]); got != want {
@@ -61,8 +61,8 @@ func nextBatch(data []byte) (h batchHeader, batch, rest []byte, ok bool, err err
 	h = batchHeader{
 		baseOffset: int64(binary.BigEndian.Uint64(batch)),
 		attributes: int16(binary.BigEndian.Uint16(batch[posAttributes:])),
-		firstTime:  int64(binary.BigEndian.Uint64(batch[posLastDelta+4:])),
-		maxTime:    int64(binary.BigEndian.Uint64(batch[posLastDelta+12:])),
+		firstTime:  int64(binary.BigEndian.Uint64(batch[posFirstTime:])),
+		maxTime:    int64(binary.BigEndian.Uint64(batch[posMaxTime:])),
 		producerID: int64(binary.BigEndian.Uint64(batch[posProducerID:])),
 		epoch:      int16(binary.BigEndian.Uint16(batch[posEpoch:])),
 		count:      int32(binary.BigEndian.Uint32(batch[posCount:])),
