@@ -149,9 +149,11 @@ func keyPair(t *testing.T) (cert, key []byte) {
 
 func (s *stage) file(path string) string { return filepath.Join(s.dir, path) }
 
-// set writes the secrets' files, each in one step.
+// set writes the secrets' files, each in one step. What is asked after it comes by
+// new connections.
 func (s *stage) set(text func(path string) string, paths ...string) {
 	s.t.Helper()
+	defer s.client.CloseIdleConnections()
 	for _, path := range paths {
 		if err := os.WriteFile(s.file(path)+".new", []byte(text(path)), 0o600); err != nil {
 			s.t.Fatal(err)
@@ -348,10 +350,7 @@ func (s *stage) request(p *process, pattern string, token string) (code int, sai
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-	}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := client.Do(req)
+	res, err := s.client.Do(req)
 	if err != nil {
 		return 0, ""
 	}
