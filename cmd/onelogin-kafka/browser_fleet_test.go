@@ -3,10 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -75,8 +78,24 @@ func (p *pair) knows(instance, other string) bool {
 	return false
 }
 
+// ask asks an instance for a job.
+func (p *pair) ask(instance, connector string) {
+	p.t.Helper()
+	from := time.Now().Add(-48*time.Hour).UTC().Format(time.RFC3339)
+	wish := fmt.Sprintf(`{"kind":"verify","connector":%q,"from":%q,"reason":"asked at %s"}`, connector, from, instance)
+	res, err := http.Post(p.at[instance]+"/api/v1/jobs", "application/json", strings.NewReader(wish))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusCreated {
+		p.t.Fatalf("asking %s for a job: status %d, %s, %v", instance, res.StatusCode, body, err)
+	}
+}
+
 // TestFleetInTheBrowser: what a new user does on a fleet of two: a wrong secret is
-// told, corrected and saved, the connector's events are in the tail; and when the
+// told, corrected and saved, the connector's events are in the tail; a job that is
+// asked for at one instance is seen on the open page of the other; and when the
 // instance whose page is open is killed, the page says so, and goes on at the
 // other's address.
 func TestFleetInTheBrowser(t *testing.T) {
@@ -100,6 +119,10 @@ func TestFleetInTheBrowser(t *testing.T) {
 	if owner == "two" {
 		other = "one"
 	}
+	b.do("opening the jobs", chromedp.Navigate(p.at["one"]+"/jobs"))
+	b.see("No job has been asked for")
+	p.ask("two", name)
+	b.see("asked at two")
 	b.do("opening the fleet", chromedp.Navigate(p.at[owner]+"/fleet"))
 	b.see(p.at[other])
 	b.looks("fleet-of-two")

@@ -199,6 +199,13 @@ func (b *browser) walk(demo *process, h hands) {
 		h.press("button.main")
 		b.arrive(page)
 		state(s.becomes)
+		if s.becomes == "FAILING" && !h.anew {
+			for _, list := range []string{"errors", "history"} {
+				eventually(b.t, "the error among its "+list, func() bool {
+					return strings.Contains(value[string](b, `document.querySelector("tbody[data-rows=`+list+`]").innerText`), "Credentials error")
+				})
+			}
+		}
 		h.look(strings.ToLower(s.becomes))
 	}
 	h.press(`a[href$="/position"]`)

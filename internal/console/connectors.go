@@ -206,6 +206,22 @@ func (o *Options) connectors(w http.ResponseWriter, r *http.Request) {
 	answer(w, list)
 }
 
+// trouble is what keeps what the topics say from being up to date: the statuses,
+// and, where they are shown, jobs and changes.
+func (o *Options) trouble(jobs, changes bool) string {
+	_, err := o.Board.Counts(time.Now())
+	all := []string{trouble(err)}
+	if jobs && o.Desk != nil {
+		_, _, err := o.Desk.Jobs("")
+		all = append(all, trouble(err))
+	}
+	if changes {
+		_, err := o.Trail.Entries("", 0)
+		all = append(all, trouble(err))
+	}
+	return strings.Join(slices.DeleteFunc(all, func(text string) bool { return text == "" }), "; ")
+}
+
 func trouble(err error) string {
 	if err == nil {
 		return ""

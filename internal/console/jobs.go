@@ -232,18 +232,17 @@ type jobsTable struct {
 	JobsOf string    // the connector; empty = all
 	Total  int       // jobs, on all pages
 	Newest bool      // it is the page that a stream tells the news of
-	Blank  jobRow    // what the script makes rows of
 }
 
 // table is a page of the jobs of a connector, of all where it is empty.
-func (d *Desk) table(connector string, page paging) (jobsTable, error) {
-	list, at, err := d.Jobs(connector)
+func (d *Desk) table(connector string, page paging) jobsTable {
+	list, at, _ := d.Jobs(connector)
 	t := jobsTable{JobsAt: at, JobsOf: connector, Total: len(list), Newest: page.Page == 1}
 	from, to := page.cut(len(list))
 	for i := range list[from:to] {
 		t.Jobs = append(t.Jobs, jobRowOf(&list[from+i]))
 	}
-	return t, err
+	return t
 }
 
 type jobsPage struct {
@@ -259,9 +258,12 @@ func (o *Options) jobsPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page.PerPage = perPage
-	table, err := o.Desk.table(strings.TrimSpace(r.URL.Query().Get("connector")), page)
+	table := o.Desk.table(strings.TrimSpace(r.URL.Query().Get("connector")), page)
 	p := &jobsPage{frame: o.frame(r, "Jobs"), jobsTable: table}
-	p.Trouble, p.Refresh = trouble(err), true
+	p.Trouble, p.Refresh = o.trouble(true, false), true
+	if table.Newest {
+		p.Live = url.Values{"jobs": {table.JobsOf}}.Encode()
+	}
 	link := func(n int) string {
 		v := url.Values{"page": {strconv.Itoa(n)}}
 		if table.JobsOf != "" {

@@ -1,11 +1,7 @@
 package console
 
 import (
-	"bufio"
 	"encoding/json"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -37,30 +33,12 @@ func TestStreamOfJobs(t *testing.T) {
 	}
 	ask("acme", "first")
 	look()
-	server := httptest.NewServer(Handler(o))
-	defer server.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/api/v1/stream?jobs=acme", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
+	job := events(t, o, "jobs=acme")
 	next := func() (row jobRow) {
 		t.Helper()
-		for lines.Scan() {
-			if lines.Text() != "event: job" || !lines.Scan() {
-				continue
-			}
-			if err := json.Unmarshal([]byte(strings.TrimPrefix(lines.Text(), "data: ")), &row); err != nil {
-				t.Fatalf("%s: %v", lines.Text(), err)
-			}
-			return row
+		if err := json.Unmarshal(job("job"), &row); err != nil {
+			t.Fatal(err)
 		}
-		t.Fatal("the stream ended")
 		return row
 	}
 	if row := next(); row.ID != "first" || row.Percent != 25 || row.Ended || row.Instance != "two" {

@@ -79,6 +79,10 @@ func TestJobs(t *testing.T) {
 	o, d := open(), newDocument(t)
 	o.Desk = NewDesk(&pile{}, zerolog.Nop())
 	h := Handler(o)
+	// The script needs somewhere to put the first that is begun.
+	if page := ask(h, "GET", "/jobs", "").Body.String(); !strings.Contains(page, `data-live="jobs="`) || !strings.Contains(page, `<section hidden>`) || !strings.Contains(page, `id="jobs"`) {
+		t.Errorf("the page without jobs is %s", page)
+	}
 	const body = `{"kind":"repair","connector":"acme","from":"2026-11-26T00:00:00Z","reason":"ticket <4711>"}`
 	const id = "20261127-060000-abcde"
 	for _, c := range []struct {

@@ -57,7 +57,7 @@ func TestLateBuckets(t *testing.T) {
 	o := open()
 	say(o.Board, schemas.ConnectorStatus{Connector: "acme", State: schemas.StateActive, Instance: "one", VerifiedThrough: time.Now().Add(-26 * time.Hour), Lateness: &schemas.Lateness{Since: time.Now().Add(-3 * time.Hour), Bounds: []float64{2}, Counts: []int64{1, 3}}})
 	page := ask(Handler(o), "GET", "/connectors/acme", "").Body.String()
-	for _, sign := range []string{"Late events", "3h ago", `width="33"`, `data-f="verified_through"><time`, "1d ago"} {
+	for _, sign := range []string{"Late events", "3h ago", `width="33"`, `data-at="verified_through"><time`, "1d ago"} {
 		if !strings.Contains(page, sign) {
 			t.Errorf("%q is not on the page", sign)
 		}

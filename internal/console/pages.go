@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
@@ -33,9 +32,11 @@ var helpers = template.FuncMap{
 	"stamp": stamp,
 	"lag":   lagText, "budget": budgetText, "why": whyText,
 	"seconds": func(s float64) string { return ago(time.Duration(s * float64(time.Second))) },
-	"before":  func(e schemas.AuditEntry) string { return differing(e.Before, e.After) },
-	"after":   func(e schemas.AuditEntry) string { return differing(e.After, e.Before) },
+	"blank":   func(row string) any { return blanks[row] },
 }
+
+// blanks are what the script makes rows of.
+var blanks = map[string]any{"job": jobRow{}, "late": lateBucket{}, "error": errorRow{}, "state": stateRow{}, "change": changeRow{}}
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
@@ -68,42 +69,11 @@ func budgetText(r schemas.RateLimit) string {
 
 // whyText is what is wrong, in DNIF's form, and what to do.
 func whyText(s rowView) string {
-	text := s.Message
-	if s.Stage != "" {
-		text = s.Stage + " Stage: " + text
-	}
+	text := staged(s.Stage, s.Message)
 	if s.Advice != "" {
 		text += " → " + s.Advice
 	}
 	return text
-}
-
-// differing is what of one object is not so in the other; all that it has where
-// there is no other.
-func differing(one, other json.RawMessage) string {
-	var a, b map[string]json.RawMessage
-	if json.Unmarshal(one, &a) != nil || json.Unmarshal(other, &b) != nil {
-		return indented(one)
-	}
-	for name, value := range a {
-		// Each change changes these, and the entry itself says them.
-		if bytes.Equal(value, b[name]) || slices.Contains([]string{"generation", "updated_at", "updated_by"}, name) {
-			delete(a, name)
-		}
-	}
-	text, err := json.Marshal(a)
-	if err != nil {
-		return indented(one)
-	}
-	return indented(text)
-}
-
-func indented(raw json.RawMessage) string {
-	var b bytes.Buffer
-	if json.Indent(&b, raw, "", "  ") != nil {
-		return string(raw)
-	}
-	return b.String()
 }
 
 func pageOf(name string) *template.Template {
@@ -127,7 +97,10 @@ type frame struct {
 	Nav            []navItem
 	// Trouble says why what is shown may be old.
 	Trouble string
+	// Refresh has the page kept up to date: by a stream, which is asked for Live beside
+	// the connectors that the page shows, or by loading it again.
 	Refresh bool
+	Live    string
 	// Elsewhere are instances that show the same, Path is what they are asked for.
 	Elsewhere []Elsewhere
 	Path      string
@@ -229,34 +202,6 @@ func ratePath(rate []int64) string {
 	return b.String()
 }
 
-// lateBucket is a bar of the histogram of late events; Width is in hundredths of
-// the longest.
-type lateBucket struct {
-	Text  string
-	N     int64
-	Width int64
-}
-
-// lateBuckets are the histogram's bars up to the last that is not empty; none
-// where no event was late.
-func lateBuckets(l *schemas.Lateness) []lateBucket {
-	if l == nil {
-		return nil
-	}
-	var list []lateBucket
-	last, most := 0, max(slices.Max(l.Counts), 1)
-	for i, n := range l.Counts {
-		text := "later"
-		if i < len(l.Bounds) {
-			text = "up to " + fleet.Ago(time.Duration(l.Bounds[i]*float64(time.Second)))
-		}
-		if list = append(list, lateBucket{text, n, 100 * n / most}); n > 0 {
-			last = i + 1
-		}
-	}
-	return list[:last]
-}
-
 type stateCount struct {
 	State schemas.State
 	N     int
@@ -336,15 +281,12 @@ type notice struct {
 
 type connectorPage struct {
 	frame
-	Row     rowView
-	Late    []lateBucket
-	Saved   *schemas.Connector // on the control log; nil = it is not
-	Shadow  string
-	Check   *Check
-	Notice  *notice
-	History []Change
-	Errors  []Failure
-	Changes []schemas.AuditEntry
+	details
+	Row    rowView
+	Saved  *schemas.Connector // on the control log; nil = it is not
+	Shadow string
+	Check  *Check
+	Notice *notice
 	// Positions tells that its position can be set back here.
 	Positions bool
 	// jobsTable is of its own jobs; Works tells that they can be asked for.
@@ -371,17 +313,14 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 		refuse(w, http.StatusNotFound, noConnector)
 		return
 	}
-	p := &connectorPage{frame: o.frame(r, name), Row: o.view(&s, now), Late: lateBuckets(s.Lateness), Saved: saved, Check: check, Notice: n, History: o.Board.History(name), Errors: o.Board.Failures(name), Positions: o.Positions != nil}
+	p := &connectorPage{frame: o.frame(r, name), details: o.details(&s), Row: o.view(&s, now), Saved: saved, Check: check, Notice: n, Positions: o.Positions != nil}
 	p.Path = "/connectors/" + name
 	p.Refresh = check == nil && n == nil && r.Method == http.MethodGet
-	p.Changes, _ = o.Trail.Entries(name, 20)
+	p.Live = url.Values{"details": {name}, "jobs": {name}}.Encode()
 	if o.Desk != nil {
-		var jerr error
-		if p.jobsTable, jerr = o.Desk.table(name, paging{1, perPage}); jerr != nil {
-			p.Trouble = "its jobs cannot be read: " + jerr.Error()
-		}
-		p.Works = true
+		p.jobsTable, p.Works = o.Desk.table(name, paging{1, perPage}), true
 	}
+	p.Trouble = o.trouble(p.Works, true)
 	switch {
 	case err != nil:
 		p.Shadow = err.Error()
@@ -406,13 +345,13 @@ func (o *Options) fleetPage(w http.ResponseWriter, r *http.Request) {
 type auditPage struct {
 	frame
 	Connector string
-	Changes   []schemas.AuditEntry
+	Changes   []changeRow
 }
 
 func (o *Options) auditPage(w http.ResponseWriter, r *http.Request) {
 	p := &auditPage{frame: o.frame(r, "Audit"), Connector: strings.TrimSpace(r.URL.Query().Get("connector"))}
 	entries, err := o.Trail.Entries(p.Connector, 200)
-	p.Changes, p.Trouble = entries, trouble(err)
+	p.Changes, p.Trouble = changeRows(entries), trouble(err)
 	o.show(w, http.StatusOK, auditTemplate, p)
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -35,7 +36,9 @@ type streams struct {
 // asked for, now and at each change, until the caller goes, or would not be let in
 // any more; and an event "counts" with how many are in each state and where else the
 // same is shown. Where jobs are asked for, of a connector or of all, it sends an
-// event "job" for each of them that is another than before.
+// event "job" for each of them that is another than before; where the details of a
+// connector are, an event "details" with all of them when one is,
+// beside its row.
 func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 	names := r.URL.Query()["connector"]
 	if len(names) > maxPerPage {
@@ -48,10 +51,13 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.open.Add(-1)
+	st := &stream{opts: s.opts, w: w, r: r, control: http.NewResponseController(w), told: map[string]schemas.State{}, detailsOf: r.URL.Query().Get("details")}
+	if st.detailsOf != "" && !slices.Contains(names, st.detailsOf) {
+		names = append(slices.Clip(names), st.detailsOf)
+	}
 	watcher, end := s.opts.Board.watch(names)
 	defer end()
 	w.Header().Set("Content-Type", "text/event-stream")
-	st := &stream{opts: s.opts, w: w, r: r, control: http.NewResponseController(w), told: map[string]schemas.State{}}
 	st.watchJobs()
 	if st.counts() != nil || st.sendJobs() != nil || st.send(names) != nil {
 		return
@@ -98,6 +104,9 @@ type stream struct {
 	jobsOf   string
 	news     <-chan struct{} // nil where no jobs are asked for
 	toldJobs map[string]jobRow
+
+	detailsOf   string // empty = of none
+	toldDetails []byte
 }
 
 // watchJobs begins to look for jobs, if they are asked for.
@@ -139,6 +148,27 @@ func (s *stream) silent(names []string) []string {
 	return changed
 }
 
+// sendDetails sends the details that are asked for, if they are others than before.
+func (s *stream) sendDetails(now time.Time) error {
+	if s.detailsOf == "" {
+		return nil
+	}
+	st, ok := s.opts.Board.Get(s.detailsOf, now)
+	if !ok {
+		return nil
+	}
+	data, err := json.Marshal(s.opts.details(&st))
+	if err != nil {
+		return fmt.Errorf("writing details: %w", err)
+	}
+	if bytes.Equal(data, s.toldDetails) {
+		return nil
+	}
+	s.toldDetails = data
+	return s.event("details", json.RawMessage(data))
+}
+
+// send sends the rows of connectors, and what else the caller has asked for.
 func (s *stream) send(names []string) error {
 	now := time.Now()
 	for _, name := range names {
@@ -155,16 +185,21 @@ func (s *stream) send(names []string) error {
 			return err
 		}
 	}
+	if err := s.sendDetails(now); err != nil {
+		return err
+	}
 	return s.control.Flush()
 }
 
 // counts is sent though nothing has changed: it shows that the stream lives.
 func (s *stream) counts() error {
 	now := time.Now()
-	states, err := s.opts.Board.Counts(now)
-	counts := map[string]any{"counts": states, "trouble": trouble(err), "elsewhere": s.opts.elsewhere(s.r, now)}
+	states, _ := s.opts.Board.Counts(now)
+	counts := map[string]any{"counts": states, "trouble": s.opts.trouble(s.news != nil, s.detailsOf != ""), "elsewhere": s.opts.elsewhere(s.r, now)}
 	if s.news != nil {
-		_, counts["jobs_at"], _ = s.opts.Desk.Jobs(s.jobsOf)
+		if _, at, _ := s.opts.Desk.Jobs(s.jobsOf); !at.IsZero() {
+			counts["jobs_at"] = at
+		}
 	}
 	return s.event("counts", counts)
 }

@@ -1,12 +1,18 @@
 package console
 
 import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"onelogin-kafka/schemas"
 )
 
 // patientRecorder takes the deadline that a stream sets.
@@ -55,5 +61,61 @@ func TestStreamEnds(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestStreamOfDetails: the open page of a connector is told of its errors and states
+// as they become others, and not when they are as before.
+func TestStreamOfDetails(t *testing.T) {
+	t.Parallel()
+	o := open()
+	next := events(t, o, "details=acme")
+	var told details
+	read := func() {
+		t.Helper()
+		told = details{}
+		if err := json.Unmarshal(next("details"), &told); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if read(); len(told.Errors) != 0 || len(told.History) != 1 || told.History[0].State != schemas.StateActive {
+		t.Errorf("at first: got %+v", told)
+	}
+	now := time.Now()
+	say(o.Board, schemas.ConnectorStatus{Connector: "globex", State: schemas.StateFailing, Message: "another's", Since: now, UpdatedAt: now})
+	say(o.Board, schemas.ConnectorStatus{
+		Connector: "acme", State: schemas.StateFailing, Stage: "Authentication", Message: "Credentials error", Since: now, UpdatedAt: now,
+		Lateness: &schemas.Lateness{Since: now, Bounds: []float64{2}, Counts: []int64{4, 1}},
+	})
+	if read(); len(told.Errors) != 1 || told.Errors[0].Why != "Authentication Stage: Credentials error" || len(told.History) != 2 || len(told.Late) != 2 || told.Late[1].Percent != 25 {
+		t.Errorf("after an error: got %+v", told)
+	}
+}
+
+// events opens a stream; next is what the next event of a name says.
+func events(t *testing.T, o Options, query string) (next func(event string) []byte) {
+	t.Helper()
+	server := httptest.NewServer(Handler(o))
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() { cancel(); server.Close() })
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/api/v1/stream?"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	lines := bufio.NewScanner(res.Body)
+	return func(event string) []byte {
+		t.Helper()
+		for lines.Scan() {
+			if lines.Text() == "event: "+event && lines.Scan() {
+				return bytes.TrimPrefix(lines.Bytes(), []byte("data: "))
+			}
+		}
+		t.Fatalf("the stream ended before an event %s: %v", event, lines.Err())
+		return nil
 	}
 }

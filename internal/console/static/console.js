@@ -47,23 +47,31 @@
     return "M0 24" + high.map((h, i) => (h === high[i + 1] ? "" : "V" + (24 - h) + "H" + (i + 1) * width)).join("") + "V24Z";
   };
 
-  const show = (row, c) => {
-    const each = (field, write) => {
-      for (const place of row.querySelectorAll('[data-f="' + field + '"]')) write(place);
-    };
-    const text = (field, value) => each(field, (p) => { if (p.textContent !== value) p.textContent = value; });
-    each("state", (p) => { p.dataset.state = c.state; });
-    text("state", c.state);
-    text("why", (c.stage ? c.stage + " Stage: " : "") + c.message + (c.advice ? " → " + c.advice : ""));
-    for (const field of ["since", "last_event_at", "last_poll_at", "complete_through", "verified_through", "updated_at"]) {
-      each(field, (p) => showTime(p, c[field]));
+  // A place says which field it shows: as text, as a time, or as a bar's length.
+  const fill = (place, values) => {
+    for (const p of place.querySelectorAll("[data-f]")) {
+      const value = values[p.dataset.f];
+      if (value === undefined) continue;
+      if (p.textContent !== String(value)) p.textContent = value;
+      if (p.dataset.state !== undefined) p.dataset.state = value;
+      if (p.tagName === "A" && value) p.href = "/connectors/" + encodeURIComponent(value);
+      else if (p.tagName === "A") p.removeAttribute("href");
     }
-    text("lag_seconds", lag(c.lag_seconds));
-    text("instance", c.instance);
-    text("domain", c.domain);
-    text("events", String(c.events));
-    text("budget", c.rate_limit ? Math.floor(100 * c.rate_limit.remaining / c.rate_limit.limit) + " %" : "–");
-    each("rate", (p) => p.setAttribute("d", ratePath(c.events_per_minute)));
+    for (const p of place.querySelectorAll("[data-at]")) showTime(p, values[p.dataset.at]);
+    for (const p of place.querySelectorAll("[data-w]")) p.setAttribute("width", values[p.dataset.w]);
+  };
+
+  const show = (row, c) => {
+    const [budget, rate] = [c.rate_limit, c.events_per_minute];
+    const inAll = rate.reduce((a, n) => a + n, 0) + " in " + rate.length + " minutes, at most " + Math.max(...rate) + " in one";
+    fill(row, {
+      ...c, lag_seconds: lag(c.lag_seconds), budget: budget ? Math.floor(100 * budget.remaining / budget.limit) + " %" : "–", rate: inAll,
+      why: (c.stage ? c.stage + " Stage: " : "") + c.message + (c.advice ? " → " + c.advice : ""),
+    });
+    for (const p of row.querySelectorAll("[data-rate]")) {
+      p.setAttribute("d", ratePath(rate));
+      p.parentNode.setAttribute("aria-label", inAll);
+    }
   };
 
   const rows = new Map();
@@ -72,20 +80,33 @@
     rows.set(name, [...(rows.get(name) || []), row]);
   }
 
+  // Lists that are told whole: a row stays where it is, so that what has the focus
+  // keeps it.
+  const made = (row) => document.getElementById(row).content.firstElementChild.cloneNode(true);
+  const list = (lists) => {
+    for (const body of document.querySelectorAll("tbody[data-rows]")) {
+      const all = lists[body.dataset.rows];
+      if (!all) continue;
+      while (body.rows.length > all.length) body.deleteRow(-1);
+      while (body.rows.length < all.length) body.append(made(body.dataset.rows + "-row"));
+      all.forEach((values, i) => fill(body.rows[i], values));
+      body.closest("section").hidden = all.length === 0;
+    }
+  };
+
   // A job is shown in its row, a new one in a row before the others.
   const jobs = document.getElementById("jobs");
+  const none = document.getElementById("none");
   const showJob = (j) => {
     let row = [...jobs.rows].find((r) => r.dataset.job === j.id);
     if (!row) {
-      row = document.getElementById("job").content.firstElementChild.cloneNode(true);
+      row = made("job");
       row.dataset.job = j.id;
       jobs.prepend(row);
+      jobs.closest("section").hidden = false;
+      if (none) none.hidden = true;
     }
-    const place = (field) => row.querySelector('[data-f="' + field + '"]');
-    for (const field of ["asked_by", "kind", "id", "connector", "state", "instance", "range", "found", "reason"]) place(field).textContent = j[field];
-    for (const field of ["asked_at", "updated_at"]) showTime(place(field), j[field]);
-    place("connector").href = "/connectors/" + encodeURIComponent(j.connector);
-    row.querySelector("rect").setAttribute("width", j.percent);
+    fill(row, j);
     row.querySelector("svg").setAttribute("aria-label", j.percent + " % compared");
     const cancel = row.querySelector("form");
     if (!cancel) return;
@@ -94,6 +115,8 @@
     cancel.querySelector("button").setAttribute("aria-label", "Cancel " + j.id);
   };
 
+  const main = document.getElementById("main");
+  const trouble = document.getElementById("trouble");
   const away = document.getElementById("away");
   const elsewhere = document.getElementById("elsewhere");
   let source = null;
@@ -126,26 +149,30 @@
   };
   const reopen = () => { close(); open(); };
   const open = () => {
-    const query = [...rows.keys()].map((name) => "connector=" + encodeURIComponent(name));
-    if (jobs) query.push("jobs=" + encodeURIComponent(jobs.dataset.of));
+    const query = [main.dataset.live, ...[...rows.keys()].map((name) => "connector=" + encodeURIComponent(name))];
     source = new EventSource("/api/v1/stream?" + query.join("&"));
     const on = (event, then) => source.addEventListener(event, (e) => { heard(); then(JSON.parse(e.data)); });
     on("connector", (c) => { for (const row of rows.get(c.connector) || []) show(row, c); });
     on("job", showJob);
+    on("details", list);
     on("removed", (c) => { for (const row of rows.get(c.connector) || []) if (row.tagName === "TR") row.remove(); });
     on("counts", (e) => {
       others(e.elsewhere);
-      if (jobs && document.getElementById("read")) showTime(document.getElementById("read"), e.jobs_at);
+      trouble.hidden = !e.trouble;
+      trouble.querySelector("span").textContent = e.trouble;
       let all = 0;
       for (const n of Object.values(e.counts)) all += n;
       for (const b of document.querySelectorAll("b[data-count]")) b.textContent = b.dataset.count ? e.counts[b.dataset.count] || 0 : all;
+      if (!jobs) return;
+      showTime(document.getElementById("read"), e.jobs_at);
+      if (none) none.hidden = !e.jobs_at || jobs.rows.length > 0;
     });
     source.onerror = () => {
       lost();
       if (source && source.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) reopen(); }, 5000);
     };
   };
-  if (document.querySelector("main[data-live]")) {
+  if (main.dataset.live !== undefined) {
     // A browser opens six connections to a host: a page that nobody sees has none.
     document.addEventListener("visibilitychange", () => { if (document.hidden) close(); else open(); });
     if (!document.hidden) open();
