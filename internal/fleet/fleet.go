@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ func (s *Status) MarshalJSON() ([]byte, error) {
 
 // record is a status as it was found.
 type record struct {
+	name   string
 	status schemas.ConnectorStatus
 	at     time.Time
 	err    error // why it cannot be read
@@ -63,16 +65,17 @@ type View struct {
 	configured map[string]bool
 
 	mu      sync.Mutex
-	records map[string]record
+	records map[string]*record
+	sorted  []*record // by name; nil = one has come or gone since
 	changes int
 }
 
 // NewView returns a view of connectors that may have no record: they are shown
 // all the same.
 func NewView(configured ...string) *View {
-	v := &View{configured: map[string]bool{}, records: make(map[string]record, len(configured))}
+	v := &View{configured: map[string]bool{}, records: make(map[string]*record, len(configured))}
 	for _, name := range configured {
-		v.configured[name], v.records[name] = true, record{}
+		v.configured[name], v.records[name] = true, &record{name: name}
 	}
 	return v
 }
@@ -84,18 +87,25 @@ func (v *View) Take(r *schemas.Record) {
 	defer v.mu.Unlock()
 	name := string(r.Key)
 	v.changes++
-	if r.Value == nil {
+	known := v.records[name]
+	if r.Value == nil && !v.configured[name] {
 		delete(v.records, name)
-		if v.configured[name] { // it was put back, and nobody has said anything of it yet
-			v.records[name] = record{}
-		}
+		v.sorted = nil
+		return
+	}
+	if known == nil {
+		known = &record{}
+		v.records[name], v.sorted = known, nil
+	}
+	if r.Value == nil { // it was put back, and nobody has said anything of it yet
+		*known = record{name: name}
 		return
 	}
 	st, err := schemas.ParseStatus(r.Value)
 	if err == nil && st.Connector != name {
 		err = fmt.Errorf("it is that of %.80q", st.Connector)
 	}
-	v.records[name] = record{status: st, at: r.Time, err: err}
+	*known = record{name: name, status: st, at: r.Time, err: err}
 }
 
 // Changes counts the records taken over.
@@ -109,17 +119,41 @@ func (v *View) Changes() int {
 // names that have no record.
 func (v *View) List(now time.Time, names ...string) []Status {
 	v.mu.Lock()
-	all := make([]Status, 0, len(v.records))
-	for name, r := range v.records {
-		all = append(all, r.judge(name, now))
+	defer v.mu.Unlock()
+	all := v.byName(names)
+	// Names hardly ever change and ranks are few: nothing is compared.
+	var next [ranks + 1]int // where the next one of a rank belongs
+	for _, r := range all {
+		next[r.rank(now)+1]++
 	}
+	for rank := range ranks {
+		next[rank+1] += next[rank]
+	}
+	list := make([]Status, len(all))
+	for _, r := range all {
+		at := &next[r.rank(now)]
+		list[*at] = r.judge(now)
+		*at++
+	}
+	return list
+}
+
+// byName returns all records by name, with empty ones for the names that have none.
+// The caller holds the lock, and only looks at them.
+func (v *View) byName(names []string) []*record {
+	order := func(a, b *record) int { return cmp.Compare(a.name, b.name) }
+	if v.sorted == nil {
+		v.sorted = slices.SortedFunc(maps.Values(v.records), order)
+	}
+	all := slices.Clip(v.sorted)
 	for _, name := range names {
-		if _, ok := v.records[name]; !ok {
-			all = append(all, (&record{}).judge(name, now))
+		if v.records[name] == nil {
+			all = append(all, &record{name: name})
 		}
 	}
-	v.mu.Unlock()
-	slices.SortFunc(all, worse)
+	if len(all) > len(v.sorted) {
+		slices.SortFunc(all, order)
+	}
 	return all
 }
 
@@ -129,12 +163,11 @@ func (v *View) Counts(now time.Time, names ...string) map[schemas.State]int {
 	n := map[schemas.State]int{}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for name, r := range v.records {
-		s := r.judge(name, now)
-		n[s.State]++
+	for _, r := range v.records {
+		n[r.state(now)]++
 	}
 	for _, name := range names {
-		if _, ok := v.records[name]; !ok {
+		if v.records[name] == nil {
 			n[schemas.StateInactive]++
 		}
 	}
@@ -150,7 +183,7 @@ func (v *View) Get(name string, now time.Time) (Status, bool) {
 	if !ok {
 		return Status{}, false
 	}
-	return r.judge(name, now), true
+	return r.judge(now), true
 }
 
 // What is said of a connector that no owner speaks for.
@@ -159,20 +192,28 @@ const (
 	adviceUnread = "Read it with the version that wrote it."
 )
 
-// judge says how a connector fares: nobody is there to say so where the record
-// is old, whatever it says.
-func (r *record) judge(name string, now time.Time) Status {
+// state is the connector's: nobody is there to say it where the record is old,
+// whatever that says.
+func (r *record) state(now time.Time) schemas.State {
+	if r.err != nil || r.at.IsZero() || now.Sub(r.at) > Stale {
+		return schemas.StateInactive
+	}
+	return r.status.State
+}
+
+// judge says how a connector fares.
+func (r *record) judge(now time.Time) Status {
 	s := Status{ConnectorStatus: r.status, Reported: r.status.State, Age: max(now.Sub(r.at), 0)}
 	switch {
 	case r.err != nil:
 		s.ConnectorStatus = schemas.ConnectorStatus{
-			Connector: name, State: schemas.StateInactive, LagSeconds: -1, UpdatedAt: r.at, Since: r.at,
+			Connector: r.name, State: schemas.StateInactive, LagSeconds: -1, UpdatedAt: r.at, Since: r.at,
 			Message: "its status cannot be read: " + r.err.Error(), Advice: adviceUnread,
 		}
 		s.Reported = ""
 	case r.at.IsZero():
 		s.ConnectorStatus = schemas.ConnectorStatus{
-			Connector: name, State: schemas.StateInactive, LagSeconds: -1,
+			Connector: r.name, State: schemas.StateInactive, LagSeconds: -1,
 			Message: "no instance has ever reported it", Advice: adviceDead,
 		}
 		s.Reported, s.Age = "", -1
@@ -204,15 +245,16 @@ var order = map[schemas.State]int{
 	schemas.StateCatchingUp: 3, schemas.StatePaused: 5, schemas.StateActive: 6,
 }
 
-func rank(s *Status) int {
-	if s.Message != "" {
-		return min(order[s.State], 4) // well, and yet something is to be mended
-	}
-	return order[s.State]
-}
+// ranks are those of order, and that of one which is well while something is to be
+// mended.
+const ranks, mended = 7, 4
 
-func worse(a, b Status) int {
-	return cmp.Or(cmp.Compare(rank(&a), rank(&b)), cmp.Compare(a.Connector, b.Connector))
+func (r *record) rank(now time.Time) int {
+	state := r.state(now)
+	if r.status.Message != "" {
+		return min(order[state], mended)
+	}
+	return order[state]
 }
 
 // Silent tells that no instance is alive by what the topic says, and since when
