@@ -81,7 +81,7 @@ func (p *pair) knows(instance, other string) bool {
 // ask asks an instance for a job.
 func (p *pair) ask(instance, connector string) {
 	p.t.Helper()
-	from := time.Now().Add(-48*time.Hour).UTC().Format(time.RFC3339)
+	from := time.Now().Add(-48 * time.Hour).UTC().Format(time.RFC3339)
 	wish := fmt.Sprintf(`{"kind":"verify","connector":%q,"from":%q,"reason":"asked at %s"}`, connector, from, instance)
 	res, err := http.Post(p.at[instance]+"/api/v1/jobs", "application/json", strings.NewReader(wish))
 	if err != nil {

@@ -15,68 +15,29 @@ import (
 	"onelogin-kafka/schemas"
 )
 
-// perPage is how many connectors, or jobs, are listed at once unless another number is
-// asked for, and at most.
-const perPage, maxPerPage = 100, 1000
-
 // query is which connectors are listed, and how.
 type query struct {
-	Search string
-	State  schemas.State // empty = all
-	Sort   string        // a key of orders, "-" before it for the other way round
-	paging
+	search
+	State schemas.State // empty = all
 }
 
-// paging is which page of a list is meant.
-type paging struct {
-	Page    int // from 1
-	PerPage int
+// orders are what connectors can be sorted by. All but worst, which they come in, go
+// from the least to the most, and by name where it is the same.
+var orders = []order[*fleet.Status]{
+	{"worst", nil},
+	ordered("name", func(a, b *fleet.Status) int { return 0 }),
+	ordered("state", func(a, b *fleet.Status) int { return cmp.Compare(a.State, b.State) }),
+	ordered("events", func(a, b *fleet.Status) int { return cmp.Compare(a.Events, b.Events) }),
+	ordered("lag", func(a, b *fleet.Status) int { return cmp.Compare(a.LagSeconds, b.LagSeconds) }),
+	ordered("last_event", func(a, b *fleet.Status) int { return a.LastEventAt.Compare(b.LastEventAt) }),
+	ordered("complete_through", func(a, b *fleet.Status) int { return a.CompleteThrough.Compare(b.CompleteThrough) }),
+	ordered("budget", func(a, b *fleet.Status) int { return cmp.Compare(left(a), left(b)) }),
+	ordered("owner", func(a, b *fleet.Status) int { return cmp.Compare(a.Instance, b.Instance) }),
+	ordered("age", func(a, b *fleet.Status) int { return cmp.Compare(a.Age, b.Age) }),
 }
 
-// pages is how many there are of a list of n, at least 1.
-func (p paging) pages(n int) int { return max((n+p.PerPage-1)/p.PerPage, 1) }
-
-// cut is where the page begins and ends in a list of n.
-func (p paging) cut(n int) (from, to int) {
-	from = min((p.Page-1)*p.PerPage, n)
-	return from, min(from+p.PerPage, n)
-}
-
-// parsePaging reads page and per_page.
-func parsePaging(v url.Values) (paging, []FieldProblem) {
-	p := paging{1, perPage}
-	var wrong []FieldProblem
-	for _, n := range []struct {
-		name string
-		most int
-		into *int
-	}{{"page", 1_000_000, &p.Page}, {"per_page", maxPerPage, &p.PerPage}} {
-		text := v.Get(n.name)
-		if text == "" {
-			continue
-		}
-		value, err := strconv.Atoi(text)
-		if err != nil || value < 1 || value > n.most {
-			wrong = append(wrong, FieldProblem{n.name, fmt.Sprintf("is no number from 1 to %d", n.most)})
-			continue
-		}
-		*n.into = value
-	}
-	return p, wrong
-}
-
-// orders are what can be sorted by. All but worst go from the least to the most.
-var orders = map[string]func(a, b *fleet.Status) int{
-	"worst":            nil, // as they are
-	"name":             func(a, b *fleet.Status) int { return 0 },
-	"state":            func(a, b *fleet.Status) int { return cmp.Compare(a.State, b.State) },
-	"events":           func(a, b *fleet.Status) int { return cmp.Compare(a.Events, b.Events) },
-	"lag":              func(a, b *fleet.Status) int { return cmp.Compare(a.LagSeconds, b.LagSeconds) },
-	"last_event":       func(a, b *fleet.Status) int { return a.LastEventAt.Compare(b.LastEventAt) },
-	"complete_through": func(a, b *fleet.Status) int { return a.CompleteThrough.Compare(b.CompleteThrough) },
-	"budget":           func(a, b *fleet.Status) int { return cmp.Compare(left(a), left(b)) },
-	"owner":            func(a, b *fleet.Status) int { return cmp.Compare(a.Instance, b.Instance) },
-	"age":              func(a, b *fleet.Status) int { return cmp.Compare(a.Age, b.Age) },
+func ordered(key string, by func(a, b *fleet.Status) int) order[*fleet.Status] {
+	return order[*fleet.Status]{key, func(a, b *fleet.Status) int { return cmp.Or(by(a, b), cmp.Compare(a.Connector, b.Connector)) }}
 }
 
 // left is the part of the hourly calls that is left, 0 to 1; 1 where it is not
@@ -90,32 +51,17 @@ func left(s *fleet.Status) float64 {
 
 // parseQuery reads q, state, sort, page and per_page.
 func parseQuery(v url.Values) (query, []FieldProblem) {
-	page, wrong := parsePaging(v)
-	q := query{Search: strings.ToLower(strings.TrimSpace(v.Get("q"))), State: schemas.State(v.Get("state")), Sort: cmp.Or(v.Get("sort"), "worst"), paging: page}
+	s, wrong := parseSearch(v, orders, "worst")
+	q := query{s, schemas.State(v.Get("state"))}
 	if q.State != "" && !q.State.Valid() {
 		wrong = append(wrong, FieldProblem{"state", fmt.Sprintf("is none of %v", schemas.States)})
-	}
-	if _, ok := orders[strings.TrimPrefix(q.Sort, "-")]; !ok {
-		wrong = append(wrong, FieldProblem{"sort", "is none of worst, name, state, events, lag, last_event, complete_through, budget, owner and age, nor - and one of them"})
 	}
 	return q, wrong
 }
 
-// empty are those of the parameters that are given and empty: a form of a page
-// sends what was not filled in, but whoever writes a program has made a mistake.
-func empty(v url.Values, names ...string) (wrong []FieldProblem) {
-	for _, name := range names {
-		if v.Has(name) && v.Get(name) == "" {
-			wrong = append(wrong, FieldProblem{name, "is empty; leave it out"})
-		}
-	}
-	return wrong
-}
-
 // found is a page of connectors.
 type found struct {
-	query query
-	rows  []fleet.Status
+	rows []*fleet.Status
 	// counts are by state, of all that match the search.
 	counts map[schemas.State]int
 	total  int // of those that match the state, too
@@ -123,8 +69,8 @@ type found struct {
 
 // find picks a page of all.
 func (q query) find(all []fleet.Status) found {
-	f := found{query: q, counts: map[schemas.State]int{}}
-	var matching []*fleet.Status
+	f := found{counts: map[schemas.State]int{}}
+	matching := make([]*fleet.Status, 0, len(all))
 	for i := range all {
 		s := &all[i]
 		if !q.matches(s) {
@@ -135,33 +81,17 @@ func (q query) find(all []fleet.Status) found {
 			matching = append(matching, s)
 		}
 	}
-	f.total = len(matching)
-	name, reversed := strings.CutPrefix(q.Sort, "-")
-	if by := orders[name]; by != nil {
-		slices.SortStableFunc(matching, func(a, b *fleet.Status) int { return cmp.Or(by(a, b), cmp.Compare(a.Connector, b.Connector)) })
-	}
-	if reversed {
-		slices.Reverse(matching)
-	}
-	from, to := q.cut(len(matching))
-	for _, s := range matching[from:to] {
-		f.rows = append(f.rows, *s)
-	}
+	f.total, f.rows = len(matching), pick(q.search, matching, orders)
 	return f
 }
 
 // matches tells whether the search is in what identifies s, or in what is wrong
 // with it.
 func (q query) matches(s *fleet.Status) bool {
-	if q.Search == "" {
+	if q.in(s.Connector, s.Domain, s.Instance, s.Stage, s.Message) {
 		return true
 	}
-	for _, text := range []string{s.Connector, s.Domain, s.Instance, s.Stage, s.Message} {
-		if strings.Contains(strings.ToLower(text), q.Search) {
-			return true
-		}
-	}
-	return s.AccountID != 0 && strconv.FormatInt(s.AccountID, 10) == q.Search
+	return s.AccountID != 0 && strconv.FormatInt(s.AccountID, 10) == q.Text
 }
 
 // row is a connector as the API shows it: its status with events_per_minute.
@@ -179,12 +109,9 @@ func (o *Options) row(s *fleet.Status, now time.Time) json.RawMessage {
 
 // connectorList is what GET /api/v1/connectors answers.
 type connectorList struct {
-	Connectors []json.RawMessage     `json:"connectors"`
-	Total      int                   `json:"total"`
-	Page       int                   `json:"page"`
-	Pages      int                   `json:"pages"`
-	PerPage    int                   `json:"per_page"`
-	Counts     map[schemas.State]int `json:"counts"`
+	Connectors []json.RawMessage `json:"connectors"`
+	paged
+	Counts map[schemas.State]int `json:"counts"`
 	// Trouble says why the list may be old.
 	Trouble string `json:"trouble,omitempty"`
 }
@@ -199,9 +126,9 @@ func (o *Options) connectors(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	all, err := o.Board.List(now)
 	f := q.find(all)
-	list := connectorList{Connectors: []json.RawMessage{}, Total: f.total, Page: q.Page, Pages: q.pages(f.total), PerPage: q.PerPage, Counts: f.counts, Trouble: trouble(err)}
-	for i := range f.rows {
-		list.Connectors = append(list.Connectors, o.row(&f.rows[i], now))
+	list := connectorList{Connectors: []json.RawMessage{}, paged: q.of(f.total), Counts: f.counts, Trouble: trouble(err)}
+	for _, s := range f.rows {
+		list.Connectors = append(list.Connectors, o.row(s, now))
 	}
 	answer(w, list)
 }

@@ -2,11 +2,13 @@ package console
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,11 +31,13 @@ type Instance struct {
 // Fleet is what GET /api/v1/fleet answers.
 type Fleet struct {
 	// Here is the instance that was asked.
-	Here      string     `json:"here"`
-	Ready     bool       `json:"ready"`
-	NotReady  string     `json:"not_ready,omitempty"`
-	Version   string     `json:"version"`
+	Here     string `json:"here"`
+	Ready    bool   `json:"ready"`
+	NotReady string `json:"not_ready,omitempty"`
+	Version  string `json:"version"`
+	// Instances are those that the query asks for.
 	Instances []Instance `json:"instances"`
+	paged
 	// Rebalances are when shards moved between them, the last time first.
 	Rebalances []Rebalance `json:"rebalances"`
 	// Shards are those of the instance that was asked.
@@ -123,9 +127,22 @@ func instancesOf(all []fleet.Status) []Instance {
 	return list
 }
 
-func (o *Options) theFleet(now time.Time) Fleet {
+// instanceOrders are what instances can be sorted by; they come by name.
+var instanceOrders = []order[Instance]{
+	{"instance", nil},
+	{"connectors", func(a, b Instance) int { return cmp.Compare(a.Connectors, b.Connectors) }},
+	{"shards", func(a, b Instance) int { return cmp.Compare(len(a.Shards), len(b.Shards)) }},
+	{"age", func(a, b Instance) int { return cmp.Compare(a.Age, b.Age) }},
+}
+
+// instanceSorts are what the page offers to sort by.
+var instanceSorts = []sortItem{{"instance", "Name"}, {"-connectors", "Most connectors"}, {"-shards", "Most shards"}, {"-age", "Not heard of for longest"}}
+
+// theFleet has a page of the instances, and all else.
+func (o *Options) theFleet(s search, now time.Time) Fleet {
 	all, _ := o.Board.List(now)
-	f := Fleet{Here: o.Instance, Version: o.Version, Ready: true, Instances: instancesOf(all), Rebalances: o.Board.Rebalances(), Shards: o.Shards()}
+	instances := slices.DeleteFunc(instancesOf(all), func(in Instance) bool { return !s.in(in.Instance, in.Console) })
+	f := Fleet{Here: o.Instance, Version: o.Version, Ready: true, paged: s.of(len(instances)), Instances: pick(s, instances, instanceOrders), Rebalances: o.Board.Rebalances(), Shards: o.Shards()}
 	if f.Rebalances == nil {
 		f.Rebalances = []Rebalance{}
 	}
@@ -135,4 +152,60 @@ func (o *Options) theFleet(now time.Time) Fleet {
 	return f
 }
 
-func (o *Options) fleet(w http.ResponseWriter, _ *http.Request) { answer(w, o.theFleet(time.Now())) }
+func (o *Options) fleet(w http.ResponseWriter, r *http.Request) {
+	s, wrong := parseSearch(r.URL.Query(), instanceOrders, "instance")
+	wrong = append(wrong, empty(r.URL.Query(), "sort", "page", "per_page")...)
+	if len(wrong) > 0 {
+		refuse(w, http.StatusBadRequest, "The query cannot be answered.", wrong...)
+		return
+	}
+	answer(w, o.theFleet(s, time.Now()))
+}
+
+// fleetLists are what the fleet's page lists, as a stream tells of them, too.
+type fleetLists struct {
+	Instances  []instanceRow  `json:"instances"`
+	Rebalances []rebalanceRow `json:"rebalances"`
+	Shards     []Shard        `json:"shards"`
+}
+
+type instanceRow struct {
+	Instance   string        `json:"instance"`
+	Console    string        `json:"console"`
+	Connectors int           `json:"connectors"`
+	State      schemas.State `json:"state"` // the worst
+	States     string        `json:"states"`
+	Shards     string        `json:"shards"`
+	HeardAt    time.Time     `json:"heard_at"`
+}
+
+type rebalanceRow struct {
+	At    time.Time `json:"at"`
+	Why   string    `json:"why"`
+	Moves string    `json:"moves"`
+}
+
+func listsOf(f *Fleet, now time.Time) fleetLists {
+	l := fleetLists{Instances: []instanceRow{}, Rebalances: []rebalanceRow{}, Shards: f.Shards}
+	for _, in := range f.Instances {
+		row := instanceRow{Instance: in.Instance, Console: in.Console, Connectors: in.Connectors, HeardAt: now.Add(-time.Duration(in.Age * float64(time.Second))).Round(time.Second).UTC()}
+		for _, state := range fleet.WorstFirst {
+			if n := in.Counts[state]; n > 0 {
+				row.State = cmp.Or(row.State, state)
+				row.States += fmt.Sprintf("%d %s ", n, state)
+			}
+		}
+		for _, shard := range in.Shards {
+			row.Shards += strconv.Itoa(shard) + " "
+		}
+		l.Instances = append(l.Instances, row)
+	}
+	for _, r := range f.Rebalances {
+		row := rebalanceRow{At: r.At, Why: r.Why}
+		for _, m := range r.Moves {
+			row.Moves += fmt.Sprintf("%d from %s to %s\n", m.Shard, m.From, m.To)
+		}
+		l.Rebalances = append(l.Rebalances, row)
+	}
+	return l
+}

@@ -117,11 +117,8 @@ func connectorsOf(r *http.Request) []string {
 
 // jobList is what GET /api/v1/jobs answers, the newest first.
 type jobList struct {
-	Jobs    []jobs.Job `json:"jobs"`
-	Total   int        `json:"total"`
-	Page    int        `json:"page"`
-	Pages   int        `json:"pages"`
-	PerPage int        `json:"per_page"`
+	Jobs []jobs.Job `json:"jobs"`
+	paged
 }
 
 func (o *Options) listJobs(w http.ResponseWriter, r *http.Request) {
@@ -139,7 +136,7 @@ func (o *Options) listJobs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	from, to := page.cut(len(list))
-	answer(w, jobList{append([]jobs.Job{}, list[from:to]...), len(list), page.Page, page.pages(len(list)), page.PerPage})
+	answer(w, jobList{append([]jobs.Job{}, list[from:to]...), page.of(len(list))})
 }
 
 func (o *Options) getJob(w http.ResponseWriter, r *http.Request) {
@@ -230,14 +227,14 @@ type jobsTable struct {
 	Jobs   []jobRow
 	JobsAt time.Time // when they were read
 	JobsOf string    // the connector; empty = all
-	Total  int       // jobs, on all pages
+	InAll  int       // jobs, on all pages
 	Newest bool      // it is the page that a stream tells the news of
 }
 
 // table is a page of the jobs of a connector, of all where it is empty.
 func (d *Desk) table(connector string, page paging) jobsTable {
 	list, at, _ := d.Jobs(connector)
-	t := jobsTable{JobsAt: at, JobsOf: connector, Total: len(list), Newest: page.Page == 1}
+	t := jobsTable{JobsAt: at, JobsOf: connector, InAll: len(list), Newest: page.Page == 1}
 	from, to := page.cut(len(list))
 	for i := range list[from:to] {
 		t.Jobs = append(t.Jobs, jobRowOf(&list[from+i]))
@@ -248,7 +245,7 @@ func (d *Desk) table(connector string, page paging) jobsTable {
 type jobsPage struct {
 	frame
 	jobsTable
-	Before, After string // links
+	turn
 }
 
 func (o *Options) jobsPage(w http.ResponseWriter, r *http.Request) {
@@ -264,19 +261,7 @@ func (o *Options) jobsPage(w http.ResponseWriter, r *http.Request) {
 	if table.Newest {
 		p.Live = url.Values{"jobs": {table.JobsOf}}.Encode()
 	}
-	link := func(n int) string {
-		v := url.Values{"page": {strconv.Itoa(n)}}
-		if table.JobsOf != "" {
-			v.Set("connector", table.JobsOf)
-		}
-		return "/jobs?" + v.Encode()
-	}
-	if page.Page > 1 {
-		p.Before = link(page.Page - 1)
-	}
-	if page.Page < page.pages(table.Total) {
-		p.After = link(page.Page + 1)
-	}
+	p.turn = page.turn(table.InAll, func(n string) string { return search{}.link("/jobs", "connector", table.JobsOf, "page", n) })
 	o.show(w, http.StatusOK, jobsTemplate, p)
 }
 

@@ -175,7 +175,7 @@ func TestManyJobs(t *testing.T) {
 		}
 	}
 	for path, signs := range map[string][]string{
-		"/jobs":                       {`id="jobs"`, "00250", "00151", "/jobs?page=2", "250 in all"},
+		"/jobs":                       {`id="jobs"`, "00250", "00151", "/jobs?page=2", "1 to 100 of 250"},
 		"/jobs?page=3&connector=acme": {"00050", "00001", "/jobs?connector=acme&amp;page=2"},
 		"/connectors/acme":            {`id="jobs"`, "00250", "00151"},
 	} {

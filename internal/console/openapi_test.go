@@ -144,7 +144,11 @@ func TestDocument(t *testing.T) {
 		{"GET /api/v1/fleet", "", ""},
 		{"GET /api/v1/shards", "", ""},
 		{"GET /api/v1/audit", "", ""},
-		{"GET /api/v1/audit", "?limit=0", ""},
+		{"GET /api/v1/audit", "?q=x&connector=acme&sort=by&page=7&per_page=3", ""},
+		{"GET /api/v1/audit", "?sort=colour&page=0&per_page=1001", ""},
+		{"GET /api/v1/fleet", "?q=x&sort=-age&page=7&per_page=3", ""},
+		{"GET /api/v1/fleet", "?sort=&page=x", ""},
+		{"GET /api/v1/stream", "?audit=sort%3Dcolour&fleet=%25", ""},
 		{"GET /api/v1/stream", "?" + strings.Repeat("connector=a&", maxPerPage+1), ""},
 	} {
 		method, pattern, _ := strings.Cut(c.operation, " ")

@@ -36,7 +36,7 @@ var helpers = template.FuncMap{
 }
 
 // blanks are what the script makes rows of.
-var blanks = map[string]any{"job": jobRow{}, "late": lateBucket{}, "error": errorRow{}, "state": stateRow{}, "change": changeRow{}}
+var blanks = map[string]any{"job": jobRow{}, "late": lateBucket{}, "error": errorRow{}, "state": stateRow{}, "change": changeRow{}, "instance": instanceRow{}, "rebalance": rebalanceRow{}, "shard": Shard{}}
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
@@ -217,31 +217,20 @@ var sortItems = []sortItem{
 
 type statusPage struct {
 	frame
-	Query         query
-	Counts        []stateCount
-	All           int
-	Sorts         []sortItem
-	Rows          []rowView
-	From, To      int
-	Total         int
-	Before, After string
-	Filtered      bool
+	turn
+	Query    query
+	Counts   []stateCount
+	All      int
+	Sorts    []sortItem
+	Rows     []rowView
+	Filtered bool
 }
 
 // Link is this page with another value of a parameter, from its first page on.
-func (p *statusPage) Link(key, value string) string { return p.Query.link(key, value) }
+func (p *statusPage) Link(key, value string) string { return p.Query.path(key, value) }
 
-func (q query) link(key, value string) string {
-	v := url.Values{}
-	for name, text := range map[string]string{"q": q.Search, "state": string(q.State), "sort": q.Sort, key: value} {
-		if text != "" && (name != "sort" || text != "worst") {
-			v.Set(name, text)
-		}
-	}
-	if len(v) == 0 {
-		return "/"
-	}
-	return "/?" + v.Encode()
+func (q query) path(key, value string) string {
+	return q.link("/", "state", string(q.State), key, value)
 }
 
 func (o *Options) statusPage(w http.ResponseWriter, r *http.Request) {
@@ -254,23 +243,16 @@ func (o *Options) statusPage(w http.ResponseWriter, r *http.Request) {
 	now := time.Now()
 	all, err := o.Board.List(now)
 	f := q.find(all)
-	p := &statusPage{frame: o.frame(r, "Collection Status"), Query: q, Sorts: sortItems, Total: f.total, Filtered: q.Search != "" || q.State != ""}
+	p := &statusPage{frame: o.frame(r, "Collection Status"), Query: q, Sorts: sortItems, Filtered: q.Text != "" || q.State != ""}
 	p.Refresh, p.Trouble = true, trouble(err)
 	for _, s := range schemas.States {
 		p.Counts = append(p.Counts, stateCount{s, f.counts[s]})
 		p.All += f.counts[s]
 	}
-	for i := range f.rows {
-		p.Rows = append(p.Rows, o.view(&f.rows[i], now))
+	for _, s := range f.rows {
+		p.Rows = append(p.Rows, o.view(s, now))
 	}
-	p.From = (q.Page-1)*q.PerPage + 1
-	p.To = p.From + len(p.Rows) - 1
-	if q.Page > 1 {
-		p.Before = q.link("page", strconv.Itoa(q.Page-1))
-	}
-	if q.Page < q.pages(f.total) {
-		p.After = q.link("page", strconv.Itoa(q.Page+1))
-	}
+	p.turn = q.turn(f.total, func(n string) string { return q.path("page", n) })
 	o.show(w, http.StatusOK, statusTemplate, p)
 }
 
@@ -332,26 +314,49 @@ func (o *Options) showConnector(w http.ResponseWriter, r *http.Request, status i
 
 type fleetPage struct {
 	frame
-	Fleet Fleet
+	turn
+	Search search
+	Sorts  []sortItem
+	Fleet  Fleet
+	fleetLists
 }
 
 func (o *Options) fleetPage(w http.ResponseWriter, r *http.Request) {
-	_, err := o.Board.List(time.Now())
-	p := &fleetPage{frame: o.frame(r, "Fleet"), Fleet: o.theFleet(time.Now())}
-	p.Trouble, p.Refresh = trouble(err), true
+	s, wrong := parseSearch(r.URL.Query(), instanceOrders, "instance")
+	if len(wrong) > 0 {
+		http.Redirect(w, r, "/fleet", http.StatusSeeOther)
+		return
+	}
+	s.PerPage = perPage
+	now := time.Now()
+	f := o.theFleet(s, now)
+	p := &fleetPage{frame: o.frame(r, "Fleet"), Search: s, Sorts: instanceSorts, Fleet: f, fleetLists: listsOf(&f, now)}
+	p.turn = s.turn(f.Total, func(n string) string { return s.link("/fleet", "page", n) })
+	p.Trouble, p.Refresh = o.trouble(false, false), true
+	p.Live = url.Values{"fleet": {r.URL.RawQuery}}.Encode()
 	o.show(w, http.StatusOK, fleetTemplate, p)
 }
 
 type auditPage struct {
 	frame
-	Connector string
-	Changes   []changeRow
+	turn
+	Query   changeQuery
+	Sorts   []sortItem
+	Changes []changeRow
 }
 
 func (o *Options) auditPage(w http.ResponseWriter, r *http.Request) {
-	p := &auditPage{frame: o.frame(r, "Audit"), Connector: strings.TrimSpace(r.URL.Query().Get("connector"))}
-	entries, err := o.Trail.Entries(p.Connector, 200)
-	p.Changes, p.Trouble = changeRows(entries), trouble(err)
+	q, wrong := parseChanges(r.URL.Query())
+	if len(wrong) > 0 {
+		http.Redirect(w, r, "/audit", http.StatusSeeOther)
+		return
+	}
+	q.PerPage = perPage
+	entries, total, _ := o.Trail.Find(q)
+	p := &auditPage{frame: o.frame(r, "Audit"), Query: q, Sorts: changeSorts, Changes: changeRows(entries)}
+	p.turn = q.turn(total, func(n string) string { return q.link("/audit", "connector", q.Connector, "page", n) })
+	p.Trouble, p.Refresh = o.trouble(false, true), true
+	p.Live = url.Values{"audit": {r.URL.RawQuery}}.Encode()
 	o.show(w, http.StatusOK, auditTemplate, p)
 }
 

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -36,11 +35,19 @@ type streams struct {
 // asked for, now and at each change, until the caller goes, or would not be let in
 // any more; and an event "counts" with how many are in each state and where else the
 // same is shown. Where jobs are asked for, of a connector or of all, it sends an
-// event "job" for each of them that is another than before; where the details of a
-// connector are, an event "details" with all of them when one is,
-// beside its row.
+// event "job" for each of them that is another than before. The details of a
+// connector, the audit and the fleet, where they are asked for, are each told whole
+// when anything in them is another.
 func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 	names := r.URL.Query()["connector"]
+	parts, wrong := s.opts.partsOf(r.URL.Query())
+	if len(wrong) > 0 {
+		refuse(w, http.StatusBadRequest, "The query cannot be answered.", wrong...)
+		return
+	}
+	if name := r.URL.Query().Get("details"); name != "" && !slices.Contains(names, name) {
+		names = append(slices.Clip(names), name)
+	}
 	if len(names) > maxPerPage {
 		refuse(w, http.StatusBadRequest, fmt.Sprintf("A stream is of %d connectors at most.", maxPerPage))
 		return
@@ -51,13 +58,10 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.open.Add(-1)
-	st := &stream{opts: s.opts, w: w, r: r, control: http.NewResponseController(w), told: map[string]schemas.State{}, detailsOf: r.URL.Query().Get("details")}
-	if st.detailsOf != "" && !slices.Contains(names, st.detailsOf) {
-		names = append(slices.Clip(names), st.detailsOf)
-	}
 	watcher, end := s.opts.Board.watch(names)
 	defer end()
 	w.Header().Set("Content-Type", "text/event-stream")
+	st := &stream{opts: s.opts, w: w, r: r, control: http.NewResponseController(w), told: map[string]schemas.State{}, parts: parts}
 	st.watchJobs()
 	if st.counts() != nil || st.sendJobs() != nil || st.send(names) != nil {
 		return
@@ -105,8 +109,7 @@ type stream struct {
 	news     <-chan struct{} // nil where no jobs are asked for
 	toldJobs map[string]jobRow
 
-	detailsOf   string // empty = of none
-	toldDetails []byte
+	parts []*part
 }
 
 // watchJobs begins to look for jobs, if they are asked for.
@@ -148,26 +151,6 @@ func (s *stream) silent(names []string) []string {
 	return changed
 }
 
-// sendDetails sends the details that are asked for, if they are others than before.
-func (s *stream) sendDetails(now time.Time) error {
-	if s.detailsOf == "" {
-		return nil
-	}
-	st, ok := s.opts.Board.Get(s.detailsOf, now)
-	if !ok {
-		return nil
-	}
-	data, err := json.Marshal(s.opts.details(&st))
-	if err != nil {
-		return fmt.Errorf("writing details: %w", err)
-	}
-	if bytes.Equal(data, s.toldDetails) {
-		return nil
-	}
-	s.toldDetails = data
-	return s.event("details", json.RawMessage(data))
-}
-
 // send sends the rows of connectors, and what else the caller has asked for.
 func (s *stream) send(names []string) error {
 	now := time.Now()
@@ -185,7 +168,7 @@ func (s *stream) send(names []string) error {
 			return err
 		}
 	}
-	if err := s.sendDetails(now); err != nil {
+	if err := s.sendParts(now); err != nil {
 		return err
 	}
 	return s.control.Flush()
@@ -195,7 +178,7 @@ func (s *stream) send(names []string) error {
 func (s *stream) counts() error {
 	now := time.Now()
 	states, _ := s.opts.Board.Counts(now)
-	counts := map[string]any{"counts": states, "trouble": s.opts.trouble(s.news != nil, s.detailsOf != ""), "elsewhere": s.opts.elsewhere(s.r, now)}
+	counts := map[string]any{"counts": states, "trouble": s.opts.trouble(s.news != nil, s.r.URL.Query().Has("audit")), "elsewhere": s.opts.elsewhere(s.r, now)}
 	if s.news != nil {
 		if _, at, _ := s.opts.Desk.Jobs(s.jobsOf); !at.IsZero() {
 			counts["jobs_at"] = at

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -90,6 +91,36 @@ func TestStreamOfDetails(t *testing.T) {
 	if read(); len(told.Errors) != 1 || told.Errors[0].Why != "Authentication Stage: Credentials error" || len(told.History) != 2 || len(told.Late) != 2 || told.Late[1].Percent != 25 {
 		t.Errorf("after an error: got %+v", told)
 	}
+}
+
+// TestStreamOfLists: open pages of the audit and the fleet are told what they list
+// when it has become another.
+func TestStreamOfLists(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := open()
+		ctx, cancel := context.WithCancel(t.Context())
+		w := patientRecorder{httptest.NewRecorder()}
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/api/v1/stream?audit=connector%3Dacme&fleet=q%3Dtwo", nil)
+		ended := make(chan struct{})
+		go func() { defer close(ended); Handler(o).ServeHTTP(w, r) }()
+		synctest.Wait()
+		for _, connector := range []string{"acme", "globex"} {
+			e := schemas.AuditEntry{At: time.Now(), By: "somebody", Via: "api", Action: "connector.pause", Connector: connector, Shard: -1}
+			o.Trail.take(&schemas.Record{Value: e.Marshal()})
+		}
+		say(o.Board, schemas.ConnectorStatus{Connector: "hooli", State: schemas.StateFailing, Message: "x", Instance: "two", Shard: 7})
+		time.Sleep(4 * streamLook)
+		cancel()
+		<-ended
+		told := w.Body.String()
+		if n := strings.Count(told, "event: audit"); n != 2 || strings.Count(told, `"connector":"acme","before"`) != 1 || strings.Contains(told, `"globex"`) {
+			t.Errorf("the audit was told %d times: %s", n, told)
+		}
+		if n := strings.Count(told, "event: fleet"); n != 2 || strings.Count(told, `"state":"FAILING","states":"1 FAILING ","shards":"7 "`) != 1 || strings.Contains(told, `"instance":"one"`) {
+			t.Errorf("the fleet was told %d times: %s", n, told)
+		}
+	})
 }
 
 // events opens a stream; next is what the next event of a name says.

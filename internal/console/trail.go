@@ -1,11 +1,13 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -112,28 +114,66 @@ func (t *Trail) Entries(connector string, limit int) ([]schemas.AuditEntry, erro
 	return some, t.err
 }
 
+// changeQuery is which changes are listed, and how.
+type changeQuery struct {
+	search
+	Connector string // empty = all
+}
+
+// changeOrders are what changes can be sorted by: at, which they come in, is the
+// order of the topic.
+var changeOrders = []order[*schemas.AuditEntry]{
+	{"at", nil},
+	{"by", func(a, b *schemas.AuditEntry) int { return cmp.Compare(a.By, b.By) }},
+	{"action", func(a, b *schemas.AuditEntry) int { return cmp.Compare(a.Action, b.Action) }},
+	{"connector", func(a, b *schemas.AuditEntry) int { return cmp.Compare(a.Connector, b.Connector) }},
+}
+
+// changeSorts are what the page offers to sort by.
+var changeSorts = []sortItem{{"-at", "Newest first"}, {"at", "Oldest first"}, {"by", "Who"}, {"action", "What"}, {"connector", "Connector"}}
+
+// parseChanges reads connector, q, sort, page and per_page.
+func parseChanges(v url.Values) (changeQuery, []FieldProblem) {
+	s, wrong := parseSearch(v, changeOrders, "-at")
+	return changeQuery{s, strings.TrimSpace(v.Get("connector"))}, wrong
+}
+
+// Find returns a page of the last changes that match, how many match in all, and
+// what keeps them from being up to date.
+func (t *Trail) Find(q changeQuery) (page []schemas.AuditEntry, total int, err error) {
+	t.mu.Lock()
+	last := t.entries[max(len(t.entries)-maxEntries, 0):] // only ever appended to
+	err = t.err
+	t.mu.Unlock()
+	var matching []*schemas.AuditEntry
+	for i := range last {
+		e := &last[i]
+		if (q.Connector == "" || e.Connector == q.Connector) && q.in(e.By, e.Via, e.Action, e.Connector, e.Reason) {
+			matching = append(matching, e)
+		}
+	}
+	for _, e := range pick(q.search, matching, changeOrders) {
+		page = append(page, *e)
+	}
+	return page, len(matching), err
+}
+
 // audited is what GET /api/v1/audit answers.
 type audited struct {
 	Entries []json.RawMessage `json:"entries"`
-	Trouble string            `json:"trouble,omitempty"`
+	paged
+	Trouble string `json:"trouble,omitempty"`
 }
 
 func (o *Options) audit(w http.ResponseWriter, r *http.Request) {
-	limit := 100
-	if wrong := empty(r.URL.Query(), "limit"); len(wrong) > 0 {
+	q, wrong := parseChanges(r.URL.Query())
+	wrong = append(wrong, empty(r.URL.Query(), "sort", "page", "per_page")...)
+	if len(wrong) > 0 {
 		refuse(w, http.StatusBadRequest, "The query cannot be answered.", wrong...)
 		return
 	}
-	if text := r.URL.Query().Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxEntries {
-			refuse(w, http.StatusBadRequest, "The query cannot be answered.", FieldProblem{"limit", "is no number from 1 to " + strconv.Itoa(maxEntries)})
-			return
-		}
-		limit = n
-	}
-	entries, err := o.Trail.Entries(r.URL.Query().Get("connector"), limit)
-	a := audited{Entries: []json.RawMessage{}, Trouble: trouble(err)}
+	entries, total, err := o.Trail.Find(q)
+	a := audited{Entries: []json.RawMessage{}, paged: q.of(total), Trouble: trouble(err)}
 	for i := range entries {
 		a.Entries = append(a.Entries, entries[i].Marshal())
 	}

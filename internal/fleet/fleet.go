@@ -239,22 +239,24 @@ func said(st *schemas.ConnectorStatus) string {
 	return strings.Join(parts, ": ")
 }
 
-// order is that of the states, worst first.
-var order = map[schemas.State]int{
-	schemas.StateFailing: 0, schemas.StateInactive: 1, schemas.StateThrottled: 2,
-	schemas.StateCatchingUp: 3, schemas.StatePaused: 5, schemas.StateActive: 6,
+// WorstFirst are all states, that which most asks for somebody first.
+var WorstFirst = [...]schemas.State{
+	schemas.StateFailing, schemas.StateInactive, schemas.StateThrottled, schemas.StateCatchingUp, schemas.StatePaused, schemas.StateActive,
 }
 
-// ranks are those of order, and that of one which is well while something is to be
-// mended.
-const ranks, mended = 7, 4
+// mended is the rank of one that is well while something is to be mended; ranks is
+// how many ranks there are.
+const mended, ranks = 4, len(WorstFirst) + 1
 
 func (r *record) rank(now time.Time) int {
-	state := r.state(now)
-	if r.status.Message != "" {
-		return min(order[state], mended)
+	rank := slices.Index(WorstFirst[:], r.state(now))
+	switch {
+	case rank < mended:
+		return rank
+	case r.status.Message != "":
+		return mended
 	}
-	return order[state]
+	return rank + 1
 }
 
 // Silent tells that no instance is alive by what the topic says, and since when

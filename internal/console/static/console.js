@@ -47,15 +47,19 @@
     return "M0 24" + high.map((h, i) => (h === high[i + 1] ? "" : "V" + (24 - h) + "H" + (i + 1) * width)).join("") + "V24Z";
   };
 
+  const page = (address) => (/^https?:\/\//.test(address) ? address : "");
+  const hrefs = { connector: (name) => name && "/connectors/" + encodeURIComponent(name), console: (address) => page(address) && address + "/fleet" };
+
   // A place says which field it shows: as text, as a time, or as a bar's length.
   const fill = (place, values) => {
     for (const p of place.querySelectorAll("[data-f]")) {
-      const value = values[p.dataset.f];
-      if (value === undefined) continue;
+      const value = values[p.dataset.f] ?? "";
       if (p.textContent !== String(value)) p.textContent = value;
       if (p.dataset.state !== undefined) p.dataset.state = value;
-      if (p.tagName === "A" && value) p.href = "/connectors/" + encodeURIComponent(value);
-      else if (p.tagName === "A") p.removeAttribute("href");
+      if (p.tagName !== "A") continue;
+      const to = hrefs[p.dataset.f](value);
+      if (to) p.href = to;
+      else p.removeAttribute("href");
     }
     for (const p of place.querySelectorAll("[data-at]")) showTime(p, values[p.dataset.at]);
     for (const p of place.querySelectorAll("[data-w]")) p.setAttribute("width", values[p.dataset.w]);
@@ -91,6 +95,7 @@
       while (body.rows.length < all.length) body.append(made(body.dataset.rows + "-row"));
       all.forEach((values, i) => fill(body.rows[i], values));
       body.closest("section").hidden = all.length === 0;
+      for (const p of document.querySelectorAll('[data-without="' + body.dataset.rows + '"]')) p.hidden = all.length > 0;
     }
   };
 
@@ -127,7 +132,7 @@
     away.hidden = false;
   };
   // Where else the same is shown: an address is a link only if it is one of a page.
-  const others = (list) => elsewhere.replaceChildren(...list.filter((o) => /^https?:\/\//.test(o.console)).map((o) => {
+  const others = (list) => elsewhere.replaceChildren(...list.filter((o) => page(o.console)).map((o) => {
     const [li, a, at] = ["li", "a", "span"].map((tag) => document.createElement(tag));
     a.href = o.console + elsewhere.dataset.path;
     [a.textContent, at.textContent, at.className] = [o.instance, o.console, "small"];
@@ -154,7 +159,7 @@
     const on = (event, then) => source.addEventListener(event, (e) => { heard(); then(JSON.parse(e.data)); });
     on("connector", (c) => { for (const row of rows.get(c.connector) || []) show(row, c); });
     on("job", showJob);
-    on("details", list);
+    for (const event of ["details", "audit", "fleet"]) on(event, list);
     on("removed", (c) => { for (const row of rows.get(c.connector) || []) if (row.tagName === "TR") row.remove(); });
     on("counts", (e) => {
       others(e.elsewhere);
