@@ -18,7 +18,7 @@ const (
 	// sliceFrom is how much of a backlog is read in slices, however few pages it has.
 	sliceFrom = 5 * time.Minute
 	// slicePages is about how many pages a slice or a sweep has.
-	slicePages = 40
+	slicePages = 80
 	// leastSlice bounds what the overlap of slices costs.
 	leastSlice = 15 * time.Second
 	// lastSlices is what is left of a backlog, beside what has just happened, to be
@@ -173,7 +173,8 @@ func (s *session) smaller(r *reading) time.Duration {
 	return min(s.slice, r.worth.to.Sub(r.worth.from)) / sliceStep
 }
 
-// resize makes the next slice as long as r lets one of slicePages pages expect.
+// resize makes the next slice as long as r lets one of slicePages pages expect,
+// the last of them half full: what it shows again would else take a page more.
 func (s *session) resize(r *reading) {
 	if r.overran {
 		s.slice = 0
@@ -181,7 +182,8 @@ func (s *session) resize(r *reading) {
 	}
 	least, most := s.slice/sliceStep, s.slice*sliceStep
 	if r.events > 0 {
-		most = min(most, time.Duration(float64(s.slice)*float64(slicePages*s.p.size.room())/float64(r.events)))
+		room := s.p.size.room()
+		most = min(most, time.Duration(float64(s.slice)*float64(slicePages*room-room/2)/float64(r.events)))
 	}
 	s.slice = max(most, least, leastSlice)
 }
