@@ -144,8 +144,12 @@ func printJobs(out io.Writer, list []jobs.Job, asJSON bool) {
 	}
 	w.Flush()
 	for i := range list {
-		if err := list[i].Err; err != nil {
-			fmt.Fprintf(out, "%s: %s\n", list[i].ID, clean(err.Error()))
+		j := &list[i]
+		switch {
+		case j.Err != nil:
+			fmt.Fprintf(out, "%s: %s\n", j.ID, clean(j.Err.Error()))
+		case !j.State.Ended() && j.Progress != nil && j.Progress.Message != "":
+			fmt.Fprintf(out, "%s: %s\n", j.ID, clean(j.Progress.Message))
 		}
 	}
 }
@@ -174,6 +178,11 @@ func newJobsShow() *cobra.Command {
 			j, err := b.Get(cmd.Context(), ids[0])
 			if err != nil {
 				return err
+			}
+			if !*asJSON && !j.State.Ended() {
+				if held := b.held(cmd.Context(), &j); held != "" {
+					defer fmt.Fprintf(cmd.OutOrStdout(), "  %s\n", held)
+				}
 			}
 			return printJob(cmd.OutOrStdout(), &j, *asJSON)
 		})

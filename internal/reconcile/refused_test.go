@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,46 @@ func TestAJobThatIsRefusedRests(t *testing.T) {
 		}
 		if w.known["1"].State.Ended() {
 			t.Error("the end of a job counts as written that was refused")
+		}
+	})
+}
+
+// TestAJobSaysWhatItWaitsFor: where the credentials are refused to a job that has
+// begun, its progress says so, with what it has found and published till then, and
+// says nothing once it gets on.
+func TestAJobSaysWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		p := g.past(rand.New(rand.NewPCG(1, 23)), 3000, 100)
+		g.topic.records = nil
+		g.during(2*time.Minute, 24*time.Hour)
+		g.pageSize = 20
+		calls := 0
+		g.api.fault = func(q source.Query) error {
+			if calls++; calls > 40 && calls < 1_000_000 {
+				return &source.APIError{Kind: source.Credentials, Stage: "Authentication", Message: "Credentials error"}
+			}
+			return nil
+		}
+		g.ask("1", schemas.JobBackfill, p.from)
+		g.during(10*time.Minute, 24*time.Hour)
+		got := g.progress("1")
+		if got.State != schemas.JobRunning || !strings.Contains(got.Message, "Credentials error; it is tried again") {
+			t.Fatalf("the job says %+v", got)
+		}
+		n, _ := g.times()
+		published := int64(0)
+		for _, times := range n {
+			published += int64(times)
+		}
+		if published == 0 || published == int64(p.events) || got.Report.Repaired != published {
+			t.Errorf("it has published %d events and says %+v", published, got.Report)
+		}
+		calls = 1_000_000
+		g.during(time.Hour, 24*time.Hour)
+		if got := g.progress("1"); got.State != schemas.JobDone || got.Message != "" || got.Report.Repaired != int64(p.events) {
+			t.Errorf("of %d missing events the job says in the end %+v", p.events, got)
 		}
 	})
 }

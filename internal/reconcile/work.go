@@ -197,6 +197,8 @@ const (
 	// a row it may come without the job getting on.
 	troubleWait = time.Minute
 	kafkaTries  = 30
+	// again is what is said behind the trouble of a job that has not ended.
+	again = "; it is tried again"
 )
 
 // job works on a job until it is at its end, or ctx.
@@ -215,7 +217,7 @@ func (w *Work) job(ctx context.Context, r schemas.JobRequest) {
 	p.Instance, p.Message = w.Instance, ""
 	for err := w.keep(ctx, &p); err != nil; err = w.keep(ctx, &p) {
 		// The session is over, or the credentials are not the position's.
-		w.Log.Debug().Err(err).Str("connector", w.Connector).Str("job", r.ID).Msg("a job cannot be worked on; it is tried again")
+		w.Log.Warn().Err(err).Str("connector", w.Connector).Str("job", r.ID).Msg("a job cannot be worked on; it is tried again")
 		if sleep(ctx, troubleWait) != nil {
 			return
 		}
@@ -237,7 +239,7 @@ func (w *Work) job(ctx context.Context, r schemas.JobRequest) {
 		case api || tries >= kafkaTries:
 			p.State, p.Message = schemas.JobFailed, err.Error()
 		default:
-			p.Message = err.Error() + "; it is tried again"
+			p.Message = err.Error() + again
 		}
 		w.Log.WithLevel(level(p.State, &p.Report)).Err(err).Str("connector", w.Connector).Str("job", r.ID).Str("kind", string(r.Kind)).Str("state", string(p.State)).
 			Dict("found", counts(&p.Report)).Msg("a job has come this far")
@@ -290,15 +292,24 @@ func (w *Work) compare(ctx context.Context, r schemas.JobRequest, p *schemas.Job
 	}
 	c.Records = func(report *schemas.Report) []schemas.Record {
 		next := *p
-		next.Report, next.UpdatedAt = *report, time.Now()
+		next.Report, next.Message, next.UpdatedAt = *report, "", time.Now()
 		return []schemas.Record{w.record(p.ID, next.Marshal())}
 	}
 	c.Advance = func(ctx context.Context, report *schemas.Report) error {
 		tell(report)
+		p.Message = ""
 		return w.keep(ctx, p)
 	}
 	c.Troubled = func(err error) {
 		w.Log.Warn().Err(err).Str("connector", w.Connector).Str("job", p.ID).Msg("a job does not get on; it goes on by itself")
+		if c.told != nil { // what is on the topic already
+			tell(c.told)
+		}
+		// Who looks at the job sees what it waits for. What cannot be written now is not worth more than the log.
+		if message := err.Error() + again; p.Message != message {
+			p.Message = message
+			_ = w.keep(ctx, p)
+		}
 	}
 	report, err := c.Run(ctx)
 	tell(report)
