@@ -76,7 +76,23 @@ func (t *Topics) create(ctx context.Context, cluster *wire.Cluster, missing []sc
 			f.warn("topic %s is created without %s, as the brokers refuse them%s", t.Specs[topic].Name, strings.Join(left, ", "), said)
 		}
 	}
+	t.anew(missing, f)
 	return c.problems, nil
+}
+
+// anew warns where one of the two topics that are written together is missing, and the other is not: it was there once, as far as one can
+// tell. Of a topic that somebody has created again nothing tells any more.
+func (t *Topics) anew(missing []schemas.Topic, f *Found) {
+	events, offsets := t.Specs[schemas.Events].Name, t.Specs[schemas.Offsets].Name
+	switch gone := slices.Contains(missing, schemas.Offsets); {
+	case gone == slices.Contains(missing, schemas.Events):
+	case gone:
+		f.warn("topic %s is made anew, and topic %s is there: if that has events, the positions behind them are lost, and what connectors read from start_from on "+
+			"is published once more; before they do, put the positions back with onelogin-kafka offsets import", offsets, events)
+	default:
+		f.warn("topic %s is made anew, and topic %s is there: if that has positions, the events before them are lost, and not published again by themselves; "+
+			"publish them with onelogin-kafka backfill", events, offsets)
+	}
 }
 
 // request asks for topics and returns those to ask for again, with less.

@@ -109,6 +109,32 @@ func TestCreatingWhereSettingsAreRefused(t *testing.T) {
 	}
 }
 
+// Of the two topics that are written together one is not made anew beside the other without a word.
+func TestCreatingOneOfTwoThatBelongTogether(t *testing.T) {
+	for gone, says := range map[schemas.Topic]string{schemas.Events: "onelogin-kafka backfill", schemas.Offsets: "onelogin-kafka offsets import", schemas.Status: ""} {
+		broker, topics := fakeBroker(t), testTopics(t, 4, 1)
+		cluster := open(t, broker.ListenAddrs()...)
+		found, err := topics.Ensure(patient(t), cluster)
+		if err != nil || strings.Contains(strings.Join(found.Warnings, "\n"), "made anew") {
+			t.Fatalf("of all topics: %q, %v", found.Warnings, err)
+		}
+		if _, err := admin(t, broker.ListenAddrs()).DeleteTopics(patient(t), topics.Specs[gone].Name); err != nil {
+			t.Fatal(err)
+		}
+		again := open(t, broker.ListenAddrs()...)
+		checked, missing, err := topics.Check(patient(t), again)
+		if err != nil || len(missing) != 1 {
+			t.Fatalf("without %v: %v are missing, %v", gone, missing, err)
+		}
+		found, err = topics.Ensure(patient(t), again)
+		for _, warnings := range []string{strings.Join(checked.Warnings, "\n"), strings.Join(found.Warnings, "\n")} {
+			if err != nil || strings.Contains(warnings, "made anew") != (says != "") || !strings.Contains(warnings, says) {
+				t.Errorf("without topic %d: got %q, %v, want %q", gone, warnings, err, says)
+			}
+		}
+	}
+}
+
 // What can never succeed is for the operator, with all there is to do and in the
 // broker's own words; nothing is created before all can be.
 func TestCreatingWhatCannotBe(t *testing.T) {
