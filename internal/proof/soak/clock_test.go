@@ -11,6 +11,7 @@ import (
 // back, stop nothing, move no shard and date no record; nor does starting with
 // a clock that is wrong.
 func TestClockIsSet(t *testing.T) {
+	t.Parallel()
 	w, finish := fleet(t, []string{"a", "b"}, 8, 20, (*World).giveClocks)
 	before := w.allShards()
 	logins := w.logins()

@@ -119,6 +119,7 @@ func (w *World) conclude(finish func(time.Duration) *audit.Report) *audit.Report
 // TestKilledInstanceIsReplaced: the others own and poll every tenant within
 // the session timeout and a little.
 func TestKilledInstanceIsReplaced(t *testing.T) {
+	t.Parallel()
 	w, finish := fleet(t, []string{"a", "b", "c"}, 12, 5)
 	if err := w.Instance("a").Kill(); err != nil {
 		t.Fatal(err)
@@ -136,6 +137,7 @@ func TestKilledInstanceIsReplaced(t *testing.T) {
 // TestTerminatedInstanceHandsOver: the others take over without waiting for a
 // timeout.
 func TestTerminatedInstanceHandsOver(t *testing.T) {
+	t.Parallel()
 	w, finish := fleet(t, []string{"a", "b", "c"}, 12, 5)
 	if got := w.members(); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Fatalf("members of the group: %v", got)
@@ -186,6 +188,7 @@ func (w *World) members() []string {
 // TestRestartUnderTheSameName: a killed instance that starts again is back
 // without a rebalance, whatever transaction was open; nobody else notices.
 func TestRestartUnderTheSameName(t *testing.T) {
+	t.Parallel()
 	w, finish := fleet(t, []string{"a", "b"}, 8, 20)
 	other := w.Instance("b")
 	shards, err := other.Shards()
@@ -251,6 +254,7 @@ func (in *Instance) rebalances(tb testing.TB) int {
 
 // TestTwoInstancesWithOneName: the older ends with a clear error, exit 1.
 func TestTwoInstancesWithOneName(t *testing.T) {
+	t.Parallel()
 	w, finish := fleet(t, []string{"a"}, 4, 5)
 	older := w.Instance("a")
 	w.Start("a")
@@ -267,6 +271,7 @@ func TestTwoInstancesWithOneName(t *testing.T) {
 // TestZombie: an instance that sleeps past the session and the transaction
 // timeout while another takes over adds nothing when it wakes, and comes back.
 func TestZombie(t *testing.T) {
+	t.Parallel()
 	w, finish := fleet(t, []string{"a", "b"}, 8, 50)
 	for round := range 2 {
 		zombie := w.Instance("a")
@@ -292,6 +297,7 @@ func TestZombie(t *testing.T) {
 
 // TestRollingRestart: each instance in turn; no connector falls behind.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	w, finish := fleet(t, []string{"a", "b", "c"}, 12, 5)
 	g := watchGaps(t, w)
 	for _, name := range []string{"a", "b", "c"} {

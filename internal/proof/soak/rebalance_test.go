@@ -96,6 +96,7 @@ func (g *gaps) take() map[string]time.Duration {
 // TestRebalanceDoesNotStopTheWork: while instances come and go, connectors whose
 // shard stays where it is are polled on as if nothing happened.
 func TestRebalanceDoesNotStopTheWork(t *testing.T) {
+	t.Parallel()
 	const interval = time.Second
 	r := rand.New(rand.NewPCG(seed(t), 0))
 	w := New(t, Plan{

@@ -12,6 +12,7 @@ import (
 // TestWhatIsStuckIsFound: the waits of the other tests bear a slow machine, and
 // not a connector or a shard that does not get on, however busy the machine is.
 func TestWhatIsStuckIsFound(t *testing.T) {
+	t.Parallel()
 	w, finish := fleet(t, []string{"a"}, 4, 20)
 	const bound = 6 * time.Second
 	tenant := w.Sim.Tenants()[2].Name
