@@ -197,7 +197,7 @@ func (s *stage) openOneLogin() (base string) {
 	var err error
 	s.sim, err = simulator.New(simulator.Config{Seed: 7, HourlyLimit: 1_000_000, Tenants: []simulator.Tenant{{
 		Name: "acme", ClientID: "id", ClientSecret: ugliest("connectors[].client_secret", false), Backlog: 100,
-		BacklogSpan: simulator.Duration(time.Hour), Traffic: simulator.Traffic{Rate: 1}, TokenLifetime: simulator.Duration(5 * time.Second),
+		BacklogSpan: simulator.Duration(time.Hour), Traffic: simulator.Traffic{Rate: 1}, TokenLifetime: simulator.Duration(tokenLife),
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func (s *stage) openOneLogin() (base string) {
 	return serve(t, http.HandlerFunc(s.token))
 }
 
-// tokenLife is how long a token of the endpoint counts.
+// tokenLife is how long a token of either endpoint counts.
 const tokenLife = 2 * time.Second
 
 // token answers as a token endpoint that knows one client; what it refuses it

@@ -356,8 +356,8 @@ func (s *stage) unusable(run *process) {
 	s.await(run, "readiness with the right ones", func() bool { return s.ready(run) == http.StatusOK })
 }
 
-// failing has the poller, and not only a check, find a secret that is refused,
-// then one that cannot be used.
+// failing has the poller, and not only a check, find a secret that cannot be used,
+// then one that is refused: the other way round it would rest for long first.
 func (s *stage) failing(run *process) {
 	s.t.Helper()
 	connector := func(text string) func() bool {
@@ -365,15 +365,15 @@ func (s *stage) failing(run *process) {
 	}
 	s.await(run, "readiness", func() bool { return s.ready(run) == http.StatusOK })
 	s.await(run, "the connector's success", connector(`"state":"ACTIVE"`)) // what is told of it may be of before
+	s.set(func(path string) string { return s.odd.of(marker(path)) }, "connectors[].client_secret")
+	s.await(run, "the connector's unusable credentials", connector("Configuration Error"))
+	s.pages(run, s.odd.name+" to the poller")
 	s.set(func(path string) string { return ugliest(path, true) }, "connectors[].client_secret")
 	s.await(run, "the connector's refused credentials", connector("Credentials error"))
 	s.command(exitOK, "refused to a job", "backfill", "acme", "--from", "48h", "--yes", "--detach")
 	s.command(exitOK, "refused to a job", "jobs", "list")
 	s.pages(run, "refused to the poller")
 	s.command(exitOK, "refused to a job", "backfill", "acme", "--cancel")
-	s.set(func(path string) string { return s.odd.of(marker(path)) }, "connectors[].client_secret")
-	s.await(run, "the connector's unusable credentials", connector("Configuration Error"))
-	s.pages(run, s.odd.name+" to the poller")
 }
 
 // proxied has the proxy refuse what it is shown, and then be shown nothing since
