@@ -13,7 +13,7 @@ import (
 const (
 	look         = 5 * time.Second
 	leastGarbage = 64 << 20
-	mostGarbage  = 192 << 20
+	mostGarbage  = 128 << 20
 )
 
 // The bounds of what garbage may be, in percent of what is in use.

@@ -18,8 +18,8 @@ func TestPercentOf(t *testing.T) {
 		{"nothing is known yet", 0, 0, 100},
 		{"a few connectors", 10 << 20, 1 << 20, 100},
 		{"thousands that wait", 500 << 20, 50 << 20, 12},
-		{"thousands that are busy", 500 << 20, 150 << 20, 30},
-		{"thousands that catch up", 500 << 20, 5 << 30, 38},
+		{"thousands that are busy", 500 << 20, 100 << 20, 20},
+		{"thousands that catch up", 500 << 20, 5 << 30, 25},
 		{"a few that catch up", 100 << 20, 5 << 30, 100},
 		{"more than there ever are", 64 << 30, 0, 10},
 	} {

@@ -116,7 +116,7 @@ func (s *Service) connectorsOf(cfg *config.Config) (map[string]*connector, aside
 			next[cc.Name] = old
 			continue
 		}
-		c, err := s.build(cc)
+		c, err := s.build(cc, len(next))
 		if err == nil {
 			next[cc.Name] = c
 			continue
@@ -141,10 +141,11 @@ func (s *Service) connectorsOf(cfg *config.Config) (map[string]*connector, aside
 	return next, aside
 }
 
-// build makes a connector ready to be polled.
-func (s *Service) build(cc config.Connector) (*connector, error) {
+// build makes a connector ready to be polled, one of those that have so many before
+// them.
+func (s *Service) build(cc config.Connector, before int) (*connector, error) {
 	client, err := onelogin.New(Account(cc), onelogin.Options{
-		HTTP:      s.http,
+		HTTP:      s.ways.of(before),
 		Log:       s.opts.Log,
 		Edges:     s.edges,
 		UserAgent: build.UserAgent(),

@@ -37,7 +37,7 @@ func (s *Service) CheckDraft(ctx context.Context, cc config.Connector) error {
 		return ctx.Err()
 	}
 	cc.Proxy = cc.Proxy.Or(s.proxy())
-	client, err := onelogin.New(Account(cc), onelogin.Options{HTTP: s.http, Log: s.opts.Log, Edges: s.edges, UserAgent: build.UserAgent()})
+	client, err := onelogin.New(Account(cc), onelogin.Options{HTTP: s.ways.brief, Log: s.opts.Log, Edges: s.edges, UserAgent: build.UserAgent()})
 	if err != nil {
 		return err
 	}

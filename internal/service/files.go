@@ -12,17 +12,17 @@ const (
 )
 
 // forOneLogin returns how many connections to OneLogin may be open at once, 0
-// where there is no need of a bound, and warns where fewer are kept than there are
-// connectors.
+// where there is no need of a bound, and warns where fewer are kept than would be with
+// more files.
 func (s *Service) forOneLogin(connectors int) int {
 	limit := int(min(s.opts.Files, 1<<30))
 	if limit == 0 {
 		return 0
 	}
 	left := limit - min(filesReserved, limit/mostReserved)
-	if kept := (onelogin.Limits{Connections: left}).Kept(); kept < connectors {
+	if kept := (onelogin.Limits{Connections: left}).Kept(); kept < min(connectors, mostKept) {
 		s.opts.Log.Warn().Int("limit", limit).Int("connections_to_onelogin", kept).Int("connectors", connectors).
-			Msg("the limit of open files (ulimit -n, LimitNOFILE) is low: the connectors share fewer connections than there are of them")
+			Msg("the limit of open files (ulimit -n, LimitNOFILE) is low: those connectors for which it leaves none begin a connection for each poll")
 	}
 	return left
 }

@@ -56,7 +56,7 @@ type Service struct {
 	verified *reconcile.Metrics
 	topic    *reconcile.Topic
 	memory   *memory.Budget
-	http     http.RoundTripper
+	ways     ways
 	settings settings
 
 	mu         sync.Mutex
@@ -97,7 +97,7 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 		verified: reconcile.NewMetrics(opts.Registry),
 		topic:    reconcile.NewTopic(&reconcile.KafkaLog{Cluster: cluster, Topic: cfg.Topics.Events.Name}, 0),
 		memory:   memory.NewBudget(opts.Memory.Pages()),
-		http:     opts.HTTP,
+		ways:     ways{kept: opts.HTTP, brief: opts.HTTP},
 		settings: settings{
 			instance: cfg.Instance, key: cfg.Key, compact: cfg.Value == config.ValueCompact, requests: cfg.Log.Requests,
 			shards: int32(cfg.Topics.Offsets.Partitions),
@@ -120,11 +120,8 @@ func New(cfg *config.Config, opts Options) (*Service, error) {
 	s.control.Registry = registry.New(registry.Options{Cluster: cluster, Topics: Topics(cfg), Group: cfg.Group, Ring: ring, Log: opts.Log})
 	s.control.Watch(s.rung)
 	s.reload.done(cfg.Shared())
-	if s.http == nil {
-		t := Transport(cfg, onelogin.Limits{Connections: s.forOneLogin(len(cfg.Connectors))})
-		// Many connectors can share one host: a proxy, or the simulator.
-		t.MaxIdleConnsPerHost = 512
-		s.http = t
+	if opts.HTTP == nil {
+		s.ways = s.waysOut(cfg)
 	}
 	codec, err := codecOf(cfg.Compression)
 	if err != nil {
@@ -196,7 +193,7 @@ func Cluster(cfg *config.Config) (*wire.Cluster, error) {
 // Run serves until ctx ends. See producer.Instance.Run for the errors.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.cluster.Close()
-	defer s.closeIdle()
+	defer s.ways.closeIdle()
 	var wg sync.WaitGroup
 	tctx, cancel := context.WithCancel(ctx)
 	wg.Go(func() { s.learnTypes(tctx) })
@@ -207,12 +204,6 @@ func (s *Service) Run(ctx context.Context) error {
 	cancel()
 	wg.Wait()
 	return err
-}
-
-func (s *Service) closeIdle() {
-	if t, ok := s.http.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
-	}
 }
 
 // errControl tells that it is not known yet which connectors there are.

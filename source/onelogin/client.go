@@ -80,8 +80,8 @@ type Limits struct {
 // that begin at once are few, see firstCalls.
 const mostSpare = 256
 
-// Kept is how many of Connections may be idle, 0 = no bound. Where connectors are
-// more, taking turns, nearly each call needs a handshake.
+// Kept is how many of Connections may be idle, 0 = no bound. If more take turns with
+// them, nearly each call needs a handshake.
 func (l Limits) Kept() int { return l.Connections - min(l.Connections/2, mostSpare) }
 
 func (l Limits) withDefaults() Limits {
