@@ -72,7 +72,7 @@ type log struct {
 	id      logID
 	started bool
 	next    int64
-	gaps    bool // compacted, or does not begin at 0
+	missing int64 // the last Kafka offset that was not there, compacted or before the log's start; -1 = none yet
 	open    map[int64]*transaction
 }
 
@@ -186,7 +186,7 @@ func (a *Auditor) Add(e Entry) {
 	a.scan(l, &e)
 	t := l.open[e.ProducerID]
 	if e.Transactional && t != nil && t.epoch != e.Epoch {
-		a.findings.add("", problem{"A7", "epoch-change", fmt.Sprintf("%s: producer %d goes from epoch %d to %d inside a transaction at %d", l.id, e.ProducerID, t.epoch, e.Epoch, e.Offset)})
+		a.findings.add("", problem{"A7", "epoch-change", fmt.Sprintf("%s: producer %d goes from epoch %d to %d inside a transaction at %d; %s", l.id, e.ProducerID, t.epoch, e.Epoch, e.Offset, l.since(t.first))})
 	}
 	if t == nil || !e.Transactional {
 		t = &transaction{log: l, pid: e.ProducerID, epoch: e.Epoch, first: e.Offset}
@@ -213,7 +213,7 @@ func (a *Auditor) Add(e Entry) {
 func (a *Auditor) log(id logID) *log {
 	l := a.logs[id]
 	if l == nil {
-		l = &log{id: id, open: map[int64]*transaction{}}
+		l = &log{id: id, missing: -1, open: map[int64]*transaction{}}
 		a.logs[id] = l
 	}
 	return l
@@ -227,9 +227,17 @@ func (a *Auditor) order(l *log, offset int64) {
 		if l.id.kind == Events {
 			a.findings.add("", problem{"A0", "history-gap", fmt.Sprintf("%s: Kafka offsets %d to %d are not there", l.id, l.next, offset-1)})
 		}
-		l.gaps = true
+		l.missing = offset - 1
 	}
 	l.started, l.next = true, offset+1
+}
+
+// since tells whether a marker after first may have been there and is no more.
+func (l *log) since(first int64) string {
+	if l.missing > first {
+		return fmt.Sprintf("it began at %d, and %d is not there", first, l.missing)
+	}
+	return fmt.Sprintf("it began at %d, and nothing since is missing", first)
 }
 
 // end takes a marker: the end of its producer's transaction on the partition.
@@ -320,7 +328,7 @@ func (a *Auditor) commitPositions(t *transaction) {
 		c := a.connector(r.connector)
 		s := steps[c]
 		if s == nil {
-			s = &step{t: t, minutes: map[int64][]int64{}, gaps: t.log.gaps}
+			s = &step{t: t, minutes: map[int64][]int64{}, gaps: t.log.missing >= 0}
 			steps[c] = s
 			c.steps = append(c.steps, s)
 		}
