@@ -67,12 +67,12 @@ func (c *change) once(ctx context.Context) error {
 	w := c.writer
 	h := Hand{Cluster: w.Cluster, Topics: w.Topics, Group: w.Group}
 	txn := h.transactor(w.protocol, w.Group, 0)
-	txn.id = w.Group + "-control"
+	part := partition{w.Topics.Specs[schemas.Connectors].Name, 0}
+	txn.id, txn.home, txn.shared = w.Group+"-control", part, []string{w.Topics.Specs[schemas.Audit].Name}
 	// Whatever was open under our name is decided by then.
 	if err := txn.init(ctx); err != nil {
 		return err
 	}
-	part := partition{w.Topics.Specs[schemas.Connectors].Name, 0}
 	committed, err := c.read(ctx, part)
 	if err != nil {
 		return fmt.Errorf("reading the control log: %w", err)

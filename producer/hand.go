@@ -105,6 +105,7 @@ func (h *Hand) transactor(p Protocol, group string, index int32) *transactor {
 	return &transactor{
 		cluster: h.Cluster, id: transactionalID(group, index), protocol: p, timeout: transactionTimeout,
 		coordinator: -1, appended: func(string, int64) {},
+		home: partition{h.offsets(), index}, shared: append(h.Topics.shared(), h.Topics.Specs[schemas.Audit].Name),
 	}
 }
 

@@ -287,7 +287,11 @@ const lookEvery = time.Second
 func (in *Instance) watchEnds(ctx context.Context) {
 	for pause(ctx, lookEvery) == nil {
 		actx, cancel := context.WithTimeout(ctx, readTimeout)
-		found, err := ends(actx, in.Cluster, []string{in.deed.topic}, readCommitted)
+		var found map[partition]int64
+		parts, err := allPartitions(actx, in.Cluster, []string{in.deed.topic})
+		if err == nil {
+			found, err = ends(actx, in.Cluster, parts, readCommitted)
+		}
 		cancel()
 		if err != nil {
 			continue // who writes finds out the same
@@ -398,6 +402,7 @@ func (in *Instance) hold(ctx context.Context, m *member, index int32) {
 			cluster: in.Cluster, id: transactionalID(in.Config.Group, index),
 			protocol: in.protocol, timeout: transactionTimeout, coordinator: -1,
 			appended: in.writer.appended,
+			home:     partition{in.deed.topic, index}, shared: in.Config.Topics.shared(),
 		},
 	}
 	var told string

@@ -32,7 +32,11 @@ func (e *OpenTransactionError) Error() string {
 // It takes no longer than to ask twice where there are none.
 func FindOpen(ctx context.Context, cluster *wire.Cluster, patience time.Duration, topics ...string) ([]*OpenTransactionError, error) {
 	began := time.Now()
-	suspects, err := undecided(ctx, cluster, topics)
+	parts, err := allPartitions(ctx, cluster, topics)
+	if err != nil {
+		return nil, err
+	}
+	suspects, err := undecided(ctx, cluster, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +44,7 @@ func FindOpen(ctx context.Context, cluster *wire.Cluster, patience time.Duration
 		if err := pause(ctx, min(500*time.Millisecond, patience)); err != nil {
 			return nil, err
 		}
-		now, err := undecided(ctx, cluster, topics)
+		now, err := undecided(ctx, cluster, parts)
 		if err != nil {
 			return nil, err
 		}
@@ -59,13 +63,13 @@ func FindOpen(ctx context.Context, cluster *wire.Cluster, patience time.Duration
 
 // undecided returns, for each partition with an open transaction, where the
 // first of those begins.
-func undecided(ctx context.Context, cluster *wire.Cluster, topics []string) (map[partition]int64, error) {
-	stable, err := ends(ctx, cluster, topics, readCommitted)
+func undecided(ctx context.Context, cluster *wire.Cluster, parts []partition) (map[partition]int64, error) {
+	stable, err := ends(ctx, cluster, parts, readCommitted)
 	if err != nil {
 		return nil, err
 	}
 	// Asked for later, so that none is suspected whose transaction has just ended.
-	all, err := ends(ctx, cluster, topics, readUncommitted)
+	all, err := ends(ctx, cluster, parts, readUncommitted)
 	if err != nil {
 		return nil, err
 	}
@@ -83,30 +87,38 @@ const (
 	readCommitted   int8 = 1
 )
 
-// ends asks every leader once for the ends of the topics' partitions: their high
-// watermarks, or read committed their last stable offsets.
-func ends(ctx context.Context, cluster *wire.Cluster, topics []string, isolation int8) (map[partition]int64, error) {
-	requests := map[int32]*listoffsets.Request{}
+func allPartitions(ctx context.Context, cluster *wire.Cluster, topics []string) ([]partition, error) {
+	var parts []partition
 	for _, topic := range topics {
 		n, err := cluster.Partitions(ctx, topic)
 		if err != nil {
 			return nil, lacking("Read", err)
 		}
 		for i := range n {
-			node, err := cluster.Leader(ctx, topic, i)
-			if err != nil {
-				return nil, lacking("Read", err)
-			}
-			if requests[node] == nil {
-				requests[node] = &listoffsets.Request{ReplicaID: -1, IsolationLevel: isolation}
-			}
-			r := requests[node]
-			if k := len(r.Topics); k == 0 || r.Topics[k-1].Topic != topic {
-				r.Topics = append(r.Topics, listoffsets.RequestTopic{Topic: topic})
-			}
-			last := &r.Topics[len(r.Topics)-1]
-			last.Partitions = append(last.Partitions, listoffsets.RequestPartition{Partition: i, Timestamp: latest})
+			parts = append(parts, partition{topic, i})
 		}
+	}
+	return parts, nil
+}
+
+// ends asks every leader once for the ends of partitions: their high watermarks,
+// or read committed their last stable offsets. Those of a topic stand together.
+func ends(ctx context.Context, cluster *wire.Cluster, parts []partition, isolation int8) (map[partition]int64, error) {
+	requests := map[int32]*listoffsets.Request{}
+	for _, p := range parts {
+		node, err := cluster.Leader(ctx, p.topic, p.index)
+		if err != nil {
+			return nil, lacking("Read", err)
+		}
+		if requests[node] == nil {
+			requests[node] = &listoffsets.Request{ReplicaID: -1, IsolationLevel: isolation}
+		}
+		r := requests[node]
+		if k := len(r.Topics); k == 0 || r.Topics[k-1].Topic != p.topic {
+			r.Topics = append(r.Topics, listoffsets.RequestTopic{Topic: p.topic})
+		}
+		last := &r.Topics[len(r.Topics)-1]
+		last.Partitions = append(last.Partitions, listoffsets.RequestPartition{Partition: p.index, Timestamp: latest})
 	}
 	found := map[partition]int64{}
 	for node, req := range requests {

@@ -41,6 +41,12 @@ func (t *Topics) names() (names [schemas.NumTopics]string) {
 	return names
 }
 
+// shared are the topics that shards write besides their partition of the offsets
+// topic.
+func (t *Topics) shared() []string {
+	return []string{t.Specs[schemas.Events].Name, t.Specs[schemas.DeadLetter].Name, t.Specs[schemas.Status].Name}
+}
+
 // compacted tells which cleanup policy a topic needs.
 func compacted(t schemas.Topic) bool {
 	return t == schemas.Offsets || t == schemas.Status || t == schemas.Connectors

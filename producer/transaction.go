@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -58,8 +59,15 @@ type transactor struct {
 	// where the topic keeps those.
 	appended func(topic string, ms int64)
 
+	// home is the partition that is ours alone, shared are the other topics that we
+	// write: what is looked through for what a coordinator has left open.
+	home   partition
+	shared []string
+	fate   fate // of the transaction before we took over, until that is settled
+
 	identity    identity
-	coordinator int32 // -1 = not known
+	coordinator int32     // -1 = not known
+	last        *answered // the last transaction under this identity; nil = none
 	sequences   map[partition]int32
 	landing     *landing // nil: wherever batches land is right
 }
@@ -68,6 +76,21 @@ type transactor struct {
 // whatever transaction is open and brings a new identity. It returns only with
 // a definite answer or an error, and may be repeated after any of them.
 func (t *transactor) init(ctx context.Context) error {
+	t.coordinator, t.last = -1, nil
+	f, err := t.foretell(ctx)
+	if err != nil {
+		return err
+	}
+	if f != noFate { // else of a take-over of ours that did not come to its end
+		t.fate = f
+	}
+	if err := t.claim(ctx); err != nil {
+		return err
+	}
+	return t.settle(ctx)
+}
+
+func (t *transactor) claim(ctx context.Context) error {
 	t.coordinator = -1
 	wait := newBackoff(5*time.Millisecond, 200*time.Millisecond)
 	for {
@@ -146,8 +169,12 @@ func (t *transactor) findCoordinator(ctx context.Context) (int32, error) {
 // memory, so that nothing but Kafka can hold it open. After an error the
 // identity is spent.
 func (t *transactor) begin(ctx context.Context, partitions iter.Seq[partition]) error {
-	if err := t.addPartitions(ctx, partitions); err != nil {
+	parts := slices.Collect(partitions)
+	if err := t.addPartitions(ctx, slices.Values(parts)); err != nil {
 		return fmt.Errorf("adding partitions to a transaction: %w", err)
+	}
+	if err := t.resume(ctx, parts); err != nil {
+		return fmt.Errorf("completing the transaction before: %w", err)
 	}
 	return nil
 }
@@ -162,6 +189,7 @@ func (t *transactor) finish(ctx context.Context, batches map[partition][]recordB
 	if err := t.commit(ctx); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
+	t.last = &answered{partitions: slices.Collect(maps.Keys(batches)), coordinator: t.coordinator, at: time.Now()}
 	return nil
 }
 
@@ -369,12 +397,14 @@ func (t *transactor) produceRequest(parts []partition, pending map[partition]rec
 // produceTimeoutMS is how long a leader waits for its in-sync replicas.
 const produceTimeoutMS = 5000
 
-// commit ends the transaction. Under protocol v1 EndTxn is sent once per epoch;
+func (t *transactor) commit(ctx context.Context) error { return t.end(ctx, true) }
+
+// end ends the transaction. Under protocol v1 EndTxn is sent once per epoch;
 // only 51, which says that nothing was done yet, sends it again. Under v2 a
 // coordinator that goes or comes does so too: whoever takes its place knows the
 // epoch, and answers for a commit that was done already as for one that it does.
 // An error leaves the outcome to be found out by reading.
-func (t *transactor) commit(ctx context.Context) error {
+func (t *transactor) end(ctx context.Context, commit bool) error {
 	wait := newBackoff(time.Millisecond, 50*time.Millisecond)
 	maybe := false // a coordinator that went may have written the commit down
 	undone := func(err error) error {
@@ -384,7 +414,7 @@ func (t *transactor) commit(ctx context.Context) error {
 		return err
 	}
 	for {
-		req := t.endTxn()
+		req := t.endTxn(commit)
 		node, err := t.findCoordinator(ctx)
 		if err != nil {
 			err = errNotAsked{err}
@@ -413,8 +443,8 @@ func (t *transactor) commit(ctx context.Context) error {
 	}
 }
 
-func (t *transactor) endTxn() *wire.EndTxn {
-	req := &wire.EndTxn{TransactionalID: t.id, ProducerID: t.identity.producerID, ProducerEpoch: t.identity.epoch, Commit: true, Version: 3}
+func (t *transactor) endTxn(commit bool) *wire.EndTxn {
+	req := &wire.EndTxn{TransactionalID: t.id, ProducerID: t.identity.producerID, ProducerEpoch: t.identity.epoch, Commit: commit, Version: 3}
 	if t.protocol == V2 {
 		req.Version = 5
 	}

@@ -48,6 +48,7 @@ type broker struct {
 	lanes  [numLanes]connections
 	conns  map[*conn]struct{} // every one whose reader runs
 	failed time.Time          // when it last left us without an answer
+	lost   time.Time          // when it last ended a connection, or left us without an answer
 	closed bool
 }
 
@@ -240,8 +241,12 @@ func (b *broker) gone(cn *conn, err error) {
 	delete(b.conns, cn)
 	c := &b.lanes[cn.lane]
 	c.idle = slices.DeleteFunc(c.idle, func(other *conn) bool { return other == cn })
+	theirs := !cn.ours.Load() && !errors.Is(err, os.ErrDeadlineExceeded)
+	if theirs {
+		b.lost = time.Now()
+	}
 	b.mu.Unlock()
-	if !cn.ours.Load() && !errors.Is(err, os.ErrDeadlineExceeded) {
+	if theirs {
 		b.dropIdle()
 	}
 }
@@ -250,6 +255,7 @@ func (b *broker) gone(cn *conn, err error) {
 func (b *broker) fail() {
 	b.mu.Lock()
 	b.failed = time.Now()
+	b.lost = b.failed
 	b.mu.Unlock()
 	b.dropIdle()
 }

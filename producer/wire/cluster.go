@@ -156,6 +156,19 @@ func (c *Cluster) Exchange(ctx context.Context, node int32, m protocol.Message) 
 	return res, nil
 }
 
+// Lost is when a broker last ended a connection of ours by itself or left a
+// request without an answer; zero for one that never did.
+func (c *Cluster) Lost(node int32) time.Time {
+	addr, ok := c.known.address(node)
+	if !ok {
+		return time.Time{}
+	}
+	b := c.broker(addr)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lost
+}
+
 // any runs ask on a connection to whichever broker answers. Only for requests
 // that may be repeated.
 func (c *Cluster) any(ctx context.Context, ask func(context.Context, *conn) error) error {

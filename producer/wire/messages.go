@@ -192,6 +192,57 @@ func (m *EndTxn) decode(d *decoder, version int16) {
 	d.tags(nil)
 }
 
+// keyDescribeTransactions is a request that kafka-go does not know.
+const keyDescribeTransactions protocol.ApiKey = 65
+
+// DescribeTransactions asks a coordinator for the state of one transactional id;
+// version 0 (Kafka 3.0 and later).
+type DescribeTransactions struct {
+	TransactionalID string
+
+	ErrorCode int16
+	// State is one of Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit,
+	// CompleteAbort, Dead, PrepareEpochFence.
+	State string
+}
+
+func (*DescribeTransactions) key() protocol.ApiKey     { return keyDescribeTransactions }
+func (*DescribeTransactions) versions() (int16, int16) { return 0, 0 }
+func (*DescribeTransactions) flexible(int16) bool      { return true }
+
+func (m *DescribeTransactions) encode(e *encoder, _ int16) {
+	e.array(1)
+	e.string(m.TransactionalID)
+	e.tags()
+}
+
+func (m *DescribeTransactions) decode(d *decoder, _ int16) {
+	d.throttle = d.int32()
+	found := false
+	for range d.array() {
+		code, id, state := d.int16(), d.string(), d.string()
+		d.int32() // timeout
+		d.int64() // start
+		d.int64() // producer id
+		d.int16() // producer epoch
+		for range d.array() {
+			_ = d.string() // topic
+			for range d.array() {
+				d.int32()
+			}
+			d.tags(nil)
+		}
+		d.tags(nil)
+		if id == m.TransactionalID {
+			found, m.ErrorCode, m.State = true, code, state
+		}
+	}
+	d.tags(nil)
+	if !found {
+		d.fail("the transactional id asked for is missing")
+	}
+}
+
 // Fetch reads one partition's raw batches; version 11.
 type Fetch struct {
 	Topic     string

@@ -107,6 +107,23 @@ var messages = []message{
 		},
 	},
 	{
+		name: "DescribeTransactions", versions: []int16{0},
+		request: func(int16) (Request, object) {
+			return &DescribeTransactions{TransactionalID: long}, object{"TransactionalIds": []any{long}}
+		},
+		empty: func(int16) Request { return &DescribeTransactions{TransactionalID: "group-17"} },
+		adjust: func(o object) {
+			ours := object{"TransactionalId": "group-17", "TransactionState": "CompleteCommit", "ErrorCode": int64(14), "Topics": []any{
+				object{"Topic": long, "Partitions": []any{int64(1), int64(2)}},
+			}}
+			all, _ := o["TransactionStates"].([]any)
+			o["TransactionStates"] = append(all, ours)
+		},
+		want: func(int16, object) Request {
+			return &DescribeTransactions{TransactionalID: "group-17", ErrorCode: 14, State: "CompleteCommit"}
+		},
+	},
+	{
 		name: "Fetch", versions: []int16{11},
 		request: func(int16) (Request, object) {
 			return &Fetch{Topic: "offsets", Partition: 17, LeaderEpoch: 5, Offset: 1 << 40, MaxWaitMS: 250, MinBytes: 1, MaxBytes: 1 << 20, ReadCommitted: true},

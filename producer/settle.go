@@ -1,0 +1,198 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"onelogin-kafka/producer/wire"
+)
+
+// A coordinator of Kafka 4 takes a partition without a leader for one that is
+// deleted, and ends a transaction without a marker there
+// (KRaftMetadataCache.getPartitionLeaderEndpoint and TransactionMarkerChannelManager
+// of 4.3.1). So it does after the loss of all brokers, when it has its log and the
+// partitions have no leader yet. No reader in read_committed gets past such a
+// partition, and the next marker of the same producer decides what lies before
+// it, whatever it says: a commit brings back what was aborted, an abort takes away
+// what was committed. So who takes a transactional id over asks first what was
+// decided of its last transaction, and then ends with an empty one what was left
+// open, the same way.
+
+// fate is what a coordinator has decided of the last transaction of a
+// transactional id.
+type fate uint8
+
+const (
+	noFate fate = iota // there is none, or it is not known
+	toAbort
+	toCommit
+)
+
+// fates are the states of a transaction by the names that coordinators give them.
+// One that is open is aborted by whoever takes its id over.
+var fates = map[string]fate{
+	"Ongoing": toAbort, "PrepareAbort": toAbort, "CompleteAbort": toAbort, "PrepareEpochFence": toAbort,
+	"PrepareCommit": toCommit, "CompleteCommit": toCommit,
+}
+
+// foretell asks for the fate of the last transaction. It must be asked before the
+// id is taken over: a coordinator forgets it then.
+func (t *transactor) foretell(ctx context.Context) (fate, error) {
+	wait := newBackoff(5*time.Millisecond, 200*time.Millisecond)
+	for {
+		req := &wire.DescribeTransactions{TransactionalID: t.id}
+		err := t.ask(ctx, req)
+		switch {
+		case err == nil && req.ErrorCode == codeNone:
+			return fates[req.State], nil
+		case err == nil && !notYet(req.ErrorCode), lasting(err):
+			// Nobody has used the id, we may not ask, or the broker has no such request.
+			return noFate, nil
+		case err == nil:
+			err = kafkaError(req.ErrorCode)
+		}
+		t.coordinator = -1
+		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
+			return noFate, fmt.Errorf("asking for the last transaction of %s: %w (last: %w)", t.id, pauseErr, err)
+		}
+	}
+}
+
+func (t *transactor) ask(ctx context.Context, req wire.Request) error {
+	ctx, cancel := context.WithTimeout(ctx, initTimeout)
+	defer cancel()
+	node, err := t.findCoordinator(ctx)
+	if err != nil {
+		return err
+	}
+	return t.cluster.Do(ctx, node, req)
+}
+
+// settle ends what a coordinator has left open of the last transaction. A
+// partition that is undecided as somebody else is just writing gets a marker that
+// says nothing.
+func (t *transactor) settle(ctx context.Context) error {
+	if t.fate == noFate {
+		return nil
+	}
+	open, err := t.undecided(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for what was left open: %w", err)
+	}
+	for len(open) > 0 {
+		err := t.empty(ctx, open, t.fate)
+		if d, ok := errors.AsType[*wire.DeniedError](err); ok && d.Resource == wire.ResourceTopic {
+			// Not ours to write: whoever may will be asked the same.
+			open = slices.DeleteFunc(open, func(p partition) bool { return p.topic == d.Name })
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("ending what was left open: %w", err)
+		}
+		break
+	}
+	t.fate = noFate
+	return nil
+}
+
+// empty writes a transaction without records: markers on the partitions.
+func (t *transactor) empty(ctx context.Context, partitions []partition, f fate) error {
+	if err := t.addPartitions(ctx, slices.Values(partitions)); err != nil {
+		return err
+	}
+	return t.end(ctx, f == toCommit)
+}
+
+// ledWithin is how long partitions may be without a leader before those that have
+// one are settled alone.
+const ledWithin = 10 * time.Second
+
+// undecided lists the partitions, of those that we write, on which a transaction
+// is open.
+func (t *transactor) undecided(ctx context.Context) ([]partition, error) {
+	began, wait := time.Now(), newBackoff(5*time.Millisecond, 250*time.Millisecond)
+	for {
+		parts, all, err := t.led(ctx)
+		if err == nil && (all || time.Since(began) > ledWithin) {
+			var open map[partition]int64
+			if open, err = undecided(ctx, t.cluster, parts); err == nil {
+				parts = slices.DeleteFunc(parts, func(p partition) bool { _, ok := open[p]; return !ok })
+				return parts, nil
+			}
+		}
+		if lasting(err) {
+			return nil, err
+		}
+		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
+			return nil, fmt.Errorf("%w (last: %w)", pauseErr, err)
+		}
+		if err := t.cluster.Refresh(ctx); lasting(err) { // any other is had again
+			return nil, err
+		}
+	}
+}
+
+// led lists the partitions that we write and that have a leader, and tells whether
+// those are all. What we may not see we do not write.
+func (t *transactor) led(ctx context.Context) (parts []partition, all bool, err error) {
+	all = true
+	add := func(p partition) error {
+		_, err := t.cluster.Leader(ctx, p.topic, p.index)
+		switch {
+		case err == nil:
+			parts = append(parts, p)
+		case leaderless(err):
+			all = false
+		default:
+			return err
+		}
+		return nil
+	}
+	if t.home.topic != "" {
+		if err := add(t.home); err != nil {
+			return nil, false, err
+		}
+	}
+	for _, topic := range t.shared {
+		n, err := t.cluster.Partitions(ctx, topic)
+		if _, denied := errors.AsType[*wire.DeniedError](err); denied || errors.Is(err, wire.ErrUnknownTopic) {
+			continue
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		for i := range n {
+			if err := add(partition{topic, i}); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	return parts, all, nil
+}
+
+// resume makes sure, in a transaction that was just begun over the partitions,
+// that the one before has its markers: a coordinator that has come back since may
+// have left them out. What we know to be committed is committed everywhere before
+// anything is written behind it.
+func (t *transactor) resume(ctx context.Context, partitions []partition) error {
+	if t.last == nil || t.coordinator == t.last.coordinator && !t.cluster.Lost(t.coordinator).After(t.last.at) {
+		return nil
+	}
+	if err := t.addPartitions(ctx, slices.Values(t.last.partitions)); err != nil {
+		return err
+	}
+	if err := t.end(ctx, true); err != nil {
+		return err
+	}
+	return t.addPartitions(ctx, slices.Values(partitions))
+}
+
+// answered is a transaction that a coordinator said it commits, and when.
+type answered struct {
+	partitions  []partition
+	coordinator int32
+	at          time.Time
+}
