@@ -111,16 +111,16 @@ var messages = []message{
 		request: func(int16) (Request, object) {
 			return &DescribeTransactions{TransactionalID: long}, object{"TransactionalIds": []any{long}}
 		},
-		empty: func(int16) Request { return &DescribeTransactions{TransactionalID: "group-17"} },
+		empty: func(int16) Request { return &DescribeTransactions{TransactionalID: long} },
 		adjust: func(o object) {
-			ours := object{"TransactionalId": "group-17", "TransactionState": "CompleteCommit", "ErrorCode": int64(14), "Topics": []any{
+			ours := object{"TransactionalId": long, "TransactionState": "CompleteCommit", "ErrorCode": int64(14), "Topics": []any{
 				object{"Topic": long, "Partitions": []any{int64(1), int64(2)}},
 			}}
 			all, _ := o["TransactionStates"].([]any)
 			o["TransactionStates"] = append(all, ours)
 		},
 		want: func(int16, object) Request {
-			return &DescribeTransactions{TransactionalID: "group-17", ErrorCode: 14, State: "CompleteCommit"}
+			return &DescribeTransactions{TransactionalID: long, ErrorCode: 14, State: "CompleteCommit"}
 		},
 	},
 	{
