@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"onelogin-kafka/producer/wire"
 )
@@ -73,12 +76,14 @@ func (t *transactor) ask(ctx context.Context, req wire.Request) error {
 
 // settle ends what a coordinator has left open of the last transaction. A
 // partition that is undecided as somebody else is just writing gets a marker that
-// says nothing.
-func (t *transactor) settle(ctx context.Context) error {
+// says nothing. Where not every leader answers, it is enough after patience that
+// those of the needed partitions do; the others are looked at again before
+// anything is written.
+func (t *transactor) settle(ctx context.Context, patience time.Duration, needed ...partition) error {
 	if t.fate == noFate {
 		return nil
 	}
-	open, err := t.undecided(ctx)
+	open, all, err := t.undecided(ctx, patience, needed)
 	if err != nil {
 		return fmt.Errorf("looking for what was left open: %w", err)
 	}
@@ -94,7 +99,9 @@ func (t *transactor) settle(ctx context.Context) error {
 		}
 		break
 	}
-	t.fate = noFate
+	if all {
+		t.fate = noFate
+	}
 	return nil
 }
 
@@ -106,55 +113,51 @@ func (t *transactor) empty(ctx context.Context, partitions []partition, f fate) 
 	return t.end(ctx, f == toCommit)
 }
 
-// ledWithin is how long partitions may be without a leader before those that have
-// one are settled alone.
-const ledWithin = 10 * time.Second
+// settlePatience is how long a take-over waits for every leader; a dead one is
+// replaced within that.
+const settlePatience = 10 * time.Second
 
 // undecided lists the partitions, of those that we write, on which a transaction
-// is open.
-func (t *transactor) undecided(ctx context.Context) ([]partition, error) {
+// is open, and tells whether every leader has answered.
+func (t *transactor) undecided(ctx context.Context, patience time.Duration, needed []partition) (open []partition, all bool, err error) {
 	began, wait := time.Now(), newBackoff(5*time.Millisecond, 250*time.Millisecond)
 	for {
-		parts, all, err := t.led(ctx)
-		if err == nil && (all || time.Since(began) > ledWithin) {
-			var open map[partition]int64
-			if open, err = undecided(ctx, t.cluster, parts); err == nil {
-				parts = slices.DeleteFunc(parts, func(p partition) bool { _, ok := open[p]; return !ok })
-				return parts, nil
+		parts, err := t.writes(ctx)
+		if err == nil {
+			found := t.look(ctx, parts)
+			all, err = true, nil
+			for _, p := range parts {
+				offset, answered := found[p]
+				switch all = all && answered; {
+				case !answered && slices.Contains(needed, p):
+					err = fmt.Errorf("%w: %s/%d", wire.ErrNoLeader, p.topic, p.index)
+				case answered && offset >= 0:
+					open = append(open, p)
+				}
 			}
+			if err == nil && (all || time.Since(began) >= patience) {
+				return open, all, nil
+			}
+			open = nil
 		}
 		if lasting(err) {
-			return nil, err
+			return nil, false, err
 		}
 		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
-			return nil, fmt.Errorf("%w (last: %w)", pauseErr, err)
+			return nil, false, fmt.Errorf("%w (last: %w)", pauseErr, err)
 		}
 		if err := t.cluster.Refresh(ctx); lasting(err) { // any other is had again
-			return nil, err
+			return nil, false, err
 		}
 	}
 }
 
-// led lists the partitions that we write and that have a leader, and tells whether
-// those are all. What we may not see we do not write.
-func (t *transactor) led(ctx context.Context) (parts []partition, all bool, err error) {
-	all = true
-	add := func(p partition) error {
-		_, err := t.cluster.Leader(ctx, p.topic, p.index)
-		switch {
-		case err == nil:
-			parts = append(parts, p)
-		case leaderless(err):
-			all = false
-		default:
-			return err
-		}
-		return nil
-	}
+// writes lists the partitions that we write. What we may not see, or is not there,
+// we do not.
+func (t *transactor) writes(ctx context.Context) ([]partition, error) {
+	var parts []partition
 	if t.home.topic != "" {
-		if err := add(t.home); err != nil {
-			return nil, false, err
-		}
+		parts = append(parts, t.home)
 	}
 	for _, topic := range t.shared {
 		n, err := t.cluster.Partitions(ctx, topic)
@@ -162,15 +165,48 @@ func (t *transactor) led(ctx context.Context) (parts []partition, all bool, err 
 			continue
 		}
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		for i := range n {
-			if err := add(partition{topic, i}); err != nil {
-				return nil, false, err
-			}
+			parts = append(parts, partition{topic, i})
 		}
 	}
-	return parts, all, nil
+	return parts, nil
+}
+
+// look asks the leaders side by side where the first open transaction begins on
+// each partition: -1 for none, nothing where no leader answers.
+func (t *transactor) look(ctx context.Context, parts []partition) map[partition]int64 {
+	ctx, cancel := context.WithTimeout(ctx, initTimeout)
+	defer cancel()
+	byLeader := map[int32][]partition{}
+	for _, p := range parts {
+		if node, err := t.cluster.Leader(ctx, p.topic, p.index); err == nil {
+			byLeader[node] = append(byLeader[node], p)
+		}
+	}
+	var mu sync.Mutex
+	var g errgroup.Group
+	found := map[partition]int64{}
+	for _, parts := range byLeader {
+		g.Go(func() error {
+			open, err := undecided(ctx, t.cluster, parts)
+			if err != nil {
+				return nil // asked again
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, p := range parts {
+				found[p] = -1
+				if offset, ok := open[p]; ok {
+					found[p] = offset
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return found
 }
 
 // resume makes sure, in a transaction that was just begun over the partitions,

@@ -87,7 +87,7 @@ func (t *transactor) init(ctx context.Context) error {
 	if err := t.claim(ctx); err != nil {
 		return err
 	}
-	return t.settle(ctx)
+	return t.settle(ctx, settlePatience, t.home)
 }
 
 func (t *transactor) claim(ctx context.Context) error {
@@ -170,6 +170,9 @@ func (t *transactor) findCoordinator(ctx context.Context) (int32, error) {
 // identity is spent.
 func (t *transactor) begin(ctx context.Context, partitions iter.Seq[partition]) error {
 	parts := slices.Collect(partitions)
+	if err := t.settle(ctx, 0, parts...); err != nil {
+		return err
+	}
 	if err := t.addPartitions(ctx, slices.Values(parts)); err != nil {
 		return fmt.Errorf("adding partitions to a transaction: %w", err)
 	}
