@@ -290,7 +290,7 @@ func (in *Instance) watchEnds(ctx context.Context) {
 		var found map[partition]int64
 		parts, err := allPartitions(actx, in.Cluster, []string{in.deed.topic})
 		if err == nil {
-			found, err = ends(actx, in.Cluster, parts, readCommitted)
+			found, err = endsOf(actx, in.Cluster, parts, readCommitted)
 		}
 		cancel()
 		if err != nil {

@@ -64,12 +64,12 @@ func FindOpen(ctx context.Context, cluster *wire.Cluster, patience time.Duration
 // undecided returns, for each partition with an open transaction, where the
 // first of those begins.
 func undecided(ctx context.Context, cluster *wire.Cluster, parts []partition) (map[partition]int64, error) {
-	stable, err := ends(ctx, cluster, parts, readCommitted)
+	stable, err := endsOf(ctx, cluster, parts, readCommitted)
 	if err != nil {
 		return nil, err
 	}
 	// Asked for later, so that none is suspected whose transaction has just ended.
-	all, err := ends(ctx, cluster, parts, readUncommitted)
+	all, err := endsOf(ctx, cluster, parts, readUncommitted)
 	if err != nil {
 		return nil, err
 	}
@@ -101,9 +101,9 @@ func allPartitions(ctx context.Context, cluster *wire.Cluster, topics []string) 
 	return parts, nil
 }
 
-// ends asks every leader once for the ends of partitions: their high watermarks,
+// endsOf asks every leader once for the ends of partitions: their high watermarks,
 // or read committed their last stable offsets. Those of a topic stand together.
-func ends(ctx context.Context, cluster *wire.Cluster, parts []partition, isolation int8) (map[partition]int64, error) {
+func endsOf(ctx context.Context, cluster *wire.Cluster, parts []partition, isolation int8) (map[partition]int64, error) {
 	requests := map[int32]*listoffsets.Request{}
 	for _, p := range parts {
 		node, err := cluster.Leader(ctx, p.topic, p.index)

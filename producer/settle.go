@@ -1,14 +1,14 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"onelogin-kafka/producer/wire"
 )
@@ -121,24 +121,19 @@ const settlePatience = 10 * time.Second
 // is open, and tells whether every leader has answered.
 func (t *transactor) undecided(ctx context.Context, patience time.Duration, needed []partition) (open []partition, all bool, err error) {
 	began, wait := time.Now(), newBackoff(5*time.Millisecond, 250*time.Millisecond)
+	stable, high := map[partition]int64{}, map[partition]int64{}
 	for {
 		parts, err := t.writes(ctx)
 		if err == nil {
-			found := t.look(ctx, parts)
-			all, err = true, nil
-			for _, p := range parts {
-				offset, answered := found[p]
-				switch all = all && answered; {
-				case !answered && slices.Contains(needed, p):
-					err = fmt.Errorf("%w: %s/%d", wire.ErrNoLeader, p.topic, p.index)
-				case answered && offset >= 0:
-					open = append(open, p)
-				}
+			// The high watermarks later, so that none is overlooked.
+			unanswered := t.look(ctx, parts, readCommitted, stable)
+			maps.Copy(unanswered, t.look(ctx, parts, readUncommitted, high))
+			for _, p := range needed {
+				err = cmp.Or(err, unanswered[p])
 			}
-			if err == nil && (all || time.Since(began) >= patience) {
-				return open, all, nil
+			if all = len(unanswered) == 0; err == nil && (all || time.Since(began) >= patience) {
+				return slices.DeleteFunc(parts, func(p partition) bool { return unanswered[p] != nil || stable[p] >= high[p] }), all, nil
 			}
-			open = nil
 		}
 		if lasting(err) {
 			return nil, false, err
@@ -174,39 +169,40 @@ func (t *transactor) writes(ctx context.Context) ([]partition, error) {
 	return parts, nil
 }
 
-// look asks the leaders side by side where the first open transaction begins on
-// each partition: -1 for none, nothing where no leader answers.
-func (t *transactor) look(ctx context.Context, parts []partition) map[partition]int64 {
+// look asks the leaders side by side for the ends of those partitions of which
+// they are not known yet, and returns why it was not told one.
+func (t *transactor) look(ctx context.Context, parts []partition, isolation int8, ends map[partition]int64) map[partition]error {
 	ctx, cancel := context.WithTimeout(ctx, initTimeout)
 	defer cancel()
-	byLeader := map[int32][]partition{}
+	byLeader, unanswered := map[int32][]partition{}, map[partition]error{}
 	for _, p := range parts {
-		if node, err := t.cluster.Leader(ctx, p.topic, p.index); err == nil {
-			byLeader[node] = append(byLeader[node], p)
+		if _, known := ends[p]; known {
+			continue
 		}
+		node, err := t.cluster.Leader(ctx, p.topic, p.index)
+		if err != nil {
+			unanswered[p] = lacking("Read", err)
+			continue
+		}
+		byLeader[node] = append(byLeader[node], p)
 	}
 	var mu sync.Mutex
-	var g errgroup.Group
-	found := map[partition]int64{}
+	var asked sync.WaitGroup
 	for _, parts := range byLeader {
-		g.Go(func() error {
-			open, err := undecided(ctx, t.cluster, parts)
-			if err != nil {
-				return nil // asked again
-			}
+		asked.Go(func() {
+			found, err := endsOf(ctx, t.cluster, parts, isolation)
 			mu.Lock()
 			defer mu.Unlock()
 			for _, p := range parts {
-				found[p] = -1
-				if offset, ok := open[p]; ok {
-					found[p] = offset
+				if err != nil {
+					unanswered[p] = err
 				}
 			}
-			return nil
+			maps.Copy(ends, found)
 		})
 	}
-	_ = g.Wait()
-	return found
+	asked.Wait()
+	return unanswered
 }
 
 // resume makes sure, in a transaction that was just begun over the partitions,
