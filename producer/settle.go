@@ -210,7 +210,7 @@ func (t *transactor) look(ctx context.Context, parts []partition, isolation int8
 // have left them out. What we know to be committed is committed everywhere before
 // anything is written behind it.
 func (t *transactor) resume(ctx context.Context, partitions []partition) error {
-	if t.last == nil || t.coordinator == t.last.coordinator && !t.cluster.Lost(t.coordinator).After(t.last.at) {
+	if t.last == nil || t.last.link == t.cluster.Link(t.coordinator) {
 		return nil
 	}
 	if err := t.addPartitions(ctx, slices.Values(t.last.partitions)); err != nil {
@@ -222,9 +222,8 @@ func (t *transactor) resume(ctx context.Context, partitions []partition) error {
 	return t.addPartitions(ctx, slices.Values(partitions))
 }
 
-// answered is a transaction that a coordinator said it commits, and when.
+// answered is a transaction that a coordinator said it commits.
 type answered struct {
-	partitions  []partition
-	coordinator int32
-	at          time.Time
+	partitions []partition
+	link       wire.Link // to the coordinator, when it was asked to
 }

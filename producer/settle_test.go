@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -103,7 +102,7 @@ func TestWhatACoordinatorLeavesOpenIsEnded(t *testing.T) {
 	})
 	for _, name := range []string{"committed", "resumed"} {
 		must(first[name].commit(ctx))
-		first[name].last = &answered{partitions: slices.Collect(maps.Keys(write(first[name], ""))), coordinator: coordinator, at: time.Now()}
+		first[name].last = &answered{partitions: slices.Collect(maps.Keys(write(first[name], ""))), link: cluster.Link(coordinator)}
 	}
 	second := owner(open(t, k.Brokers()...), "aborted")
 	settled := make(chan error, 1)
@@ -135,7 +134,7 @@ func TestWhatACoordinatorLeavesOpenIsEnded(t *testing.T) {
 	must(third.init(ctx))
 	// The coordinator went away meanwhile, as far as the one at work can tell.
 	resumed := first["resumed"]
-	resumed.last.coordinator = int32(away.ID)
+	resumed.last.link = cluster.Link(int32(away.ID))
 	b := write(resumed, "second")
 	must(resumed.begin(ctx, maps.Keys(b)))
 	must(resumed.produce(ctx, b))

@@ -189,10 +189,11 @@ func (t *transactor) finish(ctx context.Context, batches map[partition][]recordB
 	if err := t.produce(ctx, batches); err != nil {
 		return fmt.Errorf("producing: %w", err)
 	}
+	last := &answered{partitions: slices.Collect(maps.Keys(batches)), link: t.cluster.Link(t.coordinator)}
 	if err := t.commit(ctx); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
-	t.last = &answered{partitions: slices.Collect(maps.Keys(batches)), coordinator: t.coordinator, at: time.Now()}
+	t.last = last
 	return nil
 }
 

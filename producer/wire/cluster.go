@@ -156,17 +156,25 @@ func (c *Cluster) Exchange(ctx context.Context, node int32, m protocol.Message) 
 	return res, nil
 }
 
-// Lost is when a broker last ended a connection of ours by itself or left a
-// request without an answer; zero for one that never did.
-func (c *Cluster) Lost(node int32) time.Time {
-	addr, ok := c.known.address(node)
-	if !ok {
-		return time.Time{}
+// Link tells one spell of dealing with a node from the next: it is another when
+// the node has moved, ended a connection of ours by itself, or left a request
+// without an answer.
+type Link struct {
+	node int32
+	addr string
+	lost time.Time
+}
+
+// Link returns that of a node as it is now.
+func (c *Cluster) Link(node int32) Link {
+	l := Link{node: node}
+	if addr, ok := c.known.address(node); ok {
+		b := c.broker(addr)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		l.addr, l.lost = addr, b.lost
 	}
-	b := c.broker(addr)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.lost
+	return l
 }
 
 // any runs ask on a connection to whichever broker answers. Only for requests
