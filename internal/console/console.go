@@ -198,7 +198,7 @@ func Handler(opts Options) http.Handler {
 	origins.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusForbidden, "A page of another origin may not ask for this.")
 	}))
-	return opts.recovering(headers(opts.known(bounded(origins.Handler(strict(mux))))))
+	return opts.recovering(headers(opts.known(bounded(d.readable(origins.Handler(strict(mux)))))))
 }
 
 func (o *Options) ready(w http.ResponseWriter, _ *http.Request) {

@@ -195,9 +195,21 @@ func (p *formPage) has(name string) bool {
 
 // submit tests or saves what was typed.
 func (o *Options) submit(w http.ResponseWriter, r *http.Request) {
-	saved, _ := o.saved(r.PathValue("name")) // none for a new one
+	name := r.PathValue("name") // empty for a new one
+	saved, err := o.saved(name)
 	d, seen, held := o.typed(r, saved)
 	p := &formPage{Draft: d, Generation: seen, Held: held}
+	if err != nil {
+		f := failureOf(err)
+		p.Wrong = f.detail
+		o.showForm(w, r, f.status, p, f.fields)
+		return
+	}
+	if name != "" && (saved == nil || saved.Generation < seen) { // what the form does not show would be lost
+		p.Wrong = "This instance does not know of what you have edited: it has just begun, or somebody has removed it. What you typed is still here; try again in a moment."
+		o.showForm(w, r, http.StatusConflict, p, nil)
+		return
+	}
 	if r.PostFormValue("action") != "save" || o.Control == nil {
 		ctx, cancel := checkContext(r)
 		defer cancel()

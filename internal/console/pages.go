@@ -86,6 +86,7 @@ var (
 	signInTemplate, formTemplate      = pageOf("login"), pageOf("form")
 	removeTemplate, positionTemplate  = pageOf("remove"), pageOf("position")
 	jobsTemplate, jobTemplate         = pageOf("jobs"), pageOf("job")
+	problemTemplate                   = pageOf("problem")
 )
 
 // frame is what all pages have around them.

@@ -3,6 +3,7 @@ package console
 import (
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,6 +77,30 @@ func TestViewersPages(t *testing.T) {
 	}
 	if offered < 2 {
 		t.Errorf("an admin is offered %d things to do", offered)
+	}
+}
+
+// TestFormOfWhatIsNotRead: an instance that has not read what was edited, as after it
+// was started again, does not save what the form shows without what it does not.
+func TestFormOfWhatIsNotRead(t *testing.T) {
+	t.Parallel()
+	o, control := open(), newShelf()
+	o.Control = control
+	h := Handler(o)
+	saved := schemas.Connector{Name: "hooli", Type: "onelogin", Domain: "hooli.onelogin.com", ClientID: "id", Generation: 3, Settings: map[string]json.RawMessage{"page_size": json.RawMessage("50")}}
+	form := map[string]string{"name": "hooli", "domain": "hooli.onelogin.com", "client_id": "id", "poll.min": "7s", "generation": "3", "action": "save"}
+	before := saved
+	before.Generation, before.Settings = 2, nil
+	for what, known := range map[string]map[string]schemas.Connector{"nothing": {}, "an older one": {"hooli": before}} {
+		control.all = known
+		w := fill(h, "/connectors/hooli/edit", form)
+		if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "does not know of what you have edited") || !strings.Contains(w.Body.String(), `value="7s"`) {
+			t.Errorf("knowing %s: got status %d, %s", what, w.Code, w.Body)
+		}
+	}
+	control.all = map[string]schemas.Connector{"hooli": saved}
+	if w := fill(h, "/connectors/hooli/edit", form); w.Code != http.StatusSeeOther || string(control.all["hooli"].Settings["page_size"]) != "50" {
+		t.Errorf("got status %d, saved %+v", w.Code, control.all["hooli"])
 	}
 }
 

@@ -40,10 +40,13 @@ func refuse(w http.ResponseWriter, status int, detail string, fields ...FieldPro
 	tell(w, Problem{Status: status, Detail: detail, Errors: fields})
 }
 
+// problemType is the Content-Type of a Problem.
+const problemType = "application/problem+json"
+
 // tell answers with a problem.
 func tell(w http.ResponseWriter, p Problem) {
 	p.Type, p.Title = "about:blank", cmp.Or(http.StatusText(p.Status), "Error")
-	send(w, p.Status, "application/problem+json", p)
+	send(w, p.Status, problemType, p)
 }
 
 // answer answers with v as JSON.

@@ -160,7 +160,12 @@
     on("connector", (c) => { for (const row of rows.get(c.connector) || []) show(row, c); });
     on("job", showJob);
     for (const event of ["details", "audit", "fleet"]) on(event, list);
-    on("removed", (c) => { for (const row of rows.get(c.connector) || []) if (row.tagName === "TR") row.remove(); });
+    on("removed", (c) => {
+      for (const row of rows.get(c.connector) || []) {
+        if (row.tagName === "TR") row.remove();
+        else if (row.id === "connector") fill(row, { state: "REMOVED", why: "It was removed." });
+      }
+    });
     on("counts", (e) => {
       others(e.elsewhere);
       trouble.hidden = !e.trouble;
@@ -174,7 +179,10 @@
     });
     source.onerror = () => {
       lost();
-      if (source && source.readyState === EventSource.CLOSED) setTimeout(() => { if (!document.hidden) reopen(); }, 5000);
+      if (!source || source.readyState !== EventSource.CLOSED) return;
+      setTimeout(() => { if (!document.hidden) reopen(); }, 5000);
+      // Who is not let in any more is shown the way in.
+      fetch(location, { method: "HEAD" }).then((res) => { if (res.status === 401) location.reload(); }, () => {});
     };
   };
   if (main.dataset.live !== undefined) {
