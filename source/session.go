@@ -287,6 +287,8 @@ func (s *session) arrived(ctx context.Context, l *lane) error {
 // meanwhile. When the next poll or sweep is due is seen once this one is over.
 func (s *session) proceed(ctx context.Context, l *lane, how step, page *Page, fresh bool) {
 	r := l.reading
+	// An API that shows nothing page after page is not hurried.
+	wait := min(time.Duration(r.empty)*emptyWait, s.set.PollMin)
 	switch {
 	case how == stepOn:
 		r.query.Cursor = page.Next
@@ -297,13 +299,12 @@ func (s *session) proceed(ctx context.Context, l *lane, how step, page *Page, fr
 	case how == stepAgain:
 	case l == &s.front && s.slice > 0:
 		s.resize(r)
-		l.reading = nil
+		l.reading, wait = nil, 0 // after one without events comes a longer one
 	default:
 		l.reading = nil
 		return
 	}
-	// An API that shows nothing page after page is not hurried.
-	l.at = time.Now().Add(min(time.Duration(r.empty)*emptyWait, s.set.PollMin))
+	l.at = time.Now().Add(wait)
 	s.ask(ctx, l)
 }
 
