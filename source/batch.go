@@ -140,8 +140,9 @@ func (s *session) batch(c *change) *schemas.Batch {
 	s.moveWindow()
 	o.WindowStart = s.ledger.start
 	leaving := s.win.leaving(o.WindowStart)
+	changed := s.win.changed(leaving)
 
-	records := make([]schemas.Record, 0, len(c.fresh)+len(c.dead)+s.win.changes(leaving)+len(c.notes)+1)
+	records := make([]schemas.Record, 0, len(c.fresh)+len(c.dead)+len(changed)+len(c.notes)+1)
 	p.Encoder.Reserve(len(c.fresh))
 	for _, i := range c.fresh {
 		ev := &c.page.Events[i]
@@ -151,17 +152,11 @@ func (s *session) batch(c *change) *schemas.Batch {
 		m := &c.page.Malformed[i]
 		records = append(records, p.Encoder.DeadLetter(m.Raw, m.Reason, wall))
 	}
-	for i := range s.win.minutes {
-		m := &s.win.minutes[i]
-		rec := schemas.Record{Topic: schemas.Offsets, Time: wall}
-		switch {
-		case i < leaving && m.written: // a tombstone
-		case i >= leaving && m.touched:
+	for _, i := range changed {
+		rec := schemas.Record{Topic: schemas.Offsets, Key: schemas.MinuteKey(p.Connector, minuteTime(s.win.minutes[i].minute)), Time: wall}
+		if i >= leaving { // else a tombstone
 			rec.Value = s.win.value(i)
-		default:
-			continue
 		}
-		rec.Key = schemas.MinuteKey(p.Connector, minuteTime(m.minute))
 		records = append(records, rec)
 	}
 	records = append(records, c.notes...)
@@ -186,7 +181,7 @@ func (s *session) moveWindow() {
 			underWay = append(underWay, l.reading.worth.from)
 		}
 	}
-	full := s.win.size() > mostWindow
+	full := s.win.count > mostWindow/mostOfID && s.win.size() > mostWindow
 	if before := s.ledger.swept(); full {
 		s.ledger.moveStart(true, underWay...)
 		if s.ledger.start.After(before) {

@@ -36,6 +36,9 @@ const (
 	// without a sweep: 24 hours of 500 events a second. From half of it on,
 	// sweeps no longer wait for a backlog to end.
 	mostWindow = 128 << 20
+	// mostOfID is how many bytes of the window an id takes at most, alone in its
+	// minute: with fewer, all minutes need not be gone through with each page.
+	mostOfID = 256
 )
 
 // overlapEvents is how many known events a poll reads again at no extra call.

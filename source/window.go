@@ -20,6 +20,8 @@ type window struct {
 	// highest is the highest id ever added; nothing above it is known.
 	highest int64
 	count   int
+	// low is a minute before which none is touched.
+	low int64
 	// old are ids published although created before the window. Nothing but
 	// memory holds them.
 	old   idSet
@@ -44,7 +46,7 @@ type minuteIDs struct {
 
 // newWindow takes over the sets of minutes.
 func newWindow(start time.Time, minutes map[int64]idSet) window {
-	w := window{start: start, highest: math.MinInt64, minutes: make([]minuteIDs, 0, len(minutes))}
+	w := window{start: start, highest: math.MinInt64, low: maxMinute, minutes: make([]minuteIDs, 0, len(minutes))}
 	for m, ids := range minutes {
 		w.minutes = append(w.minutes, minuteIDs{minute: m, ids: ids, written: true})
 		w.count += ids.len()
@@ -92,6 +94,7 @@ func (w *window) add(m, id int64) bool {
 	}
 	w.minutes[i].ids.add(id)
 	w.minutes[i].touched = true
+	w.low = min(w.low, m)
 	w.highest = max(w.highest, id)
 	w.count++
 	w.where.add(m, id, w.count)
@@ -212,6 +215,7 @@ func (w *window) discardTouched() {
 	for i := range w.minutes {
 		w.minutes[i].touched = false
 	}
+	w.low = maxMinute
 }
 
 // leaving is the number of minutes that lie before start.
@@ -220,16 +224,21 @@ func (w *window) leaving(start time.Time) int {
 	return sort.Search(len(w.minutes), func(i int) bool { return w.minutes[i].minute >= m })
 }
 
-// changes is the number of minutes that a batch writes or removes, if the first
-// leaving of them leave.
-func (w *window) changes(leaving int) int {
-	n := 0
-	for i := range w.minutes {
-		if m := &w.minutes[i]; i < leaving && m.written || i >= leaving && m.touched {
-			n++
+// changed returns where the minutes are that a batch removes, if the first leaving
+// of them leave, and those that it writes.
+func (w *window) changed(leaving int) (at []int) {
+	for i := range leaving {
+		if w.minutes[i].written {
+			at = append(at, i)
 		}
 	}
-	return n
+	low, _ := w.find(w.low)
+	for i := max(low, leaving); i < len(w.minutes); i++ {
+		if w.minutes[i].touched {
+			at = append(at, i)
+		}
+	}
+	return at
 }
 
 // settle ends a batch that was taken: what it touched is written, and the
@@ -247,14 +256,12 @@ func (w *window) settle(start time.Time) {
 		w.where.forget(minuteOf(start))
 		w.gone = 0
 	}
-	for i := range w.minutes {
+	for _, i := range w.changed(0) {
 		m := &w.minutes[i]
-		if !m.touched {
-			continue
-		}
 		m.touched, m.written = false, true
 		if i < len(w.minutes)-1 {
 			m.ids.trim()
 		}
 	}
+	w.low = maxMinute
 }
