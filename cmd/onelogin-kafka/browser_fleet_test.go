@@ -14,11 +14,11 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"onelogin-kafka/internal/console"
-	"onelogin-kafka/producer/embedded"
+	"onelogin-kafka/internal/proof/kafkatest"
 	"onelogin-kafka/source/onelogin/simulator"
 )
 
-// pair is a fleet of two instances on one broker.
+// pair is a fleet of two instances on a Kafka of three nodes.
 type pair struct {
 	t      *testing.T
 	sim    *simulator.Server
@@ -31,11 +31,7 @@ type pair struct {
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	broker, err := embedded.Start(embedded.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(broker.Close)
+	k := kafkatest.Shared(t, kafkatest.Options{})
 	sim, err := simulator.New(tenants(9, 100, 2))
 	if err != nil {
 		t.Fatal(err)
@@ -46,8 +42,8 @@ func newPair(t *testing.T) *pair {
 	secrets := keys(t)
 	for _, instance := range []string{"one", "two"} {
 		var b strings.Builder
-		fmt.Fprintf(&b, "kafka: {brokers: [%s]}\ninstance: %s\ngroup: pair\nhttp: {listen: \"127.0.0.1:0\"}\n%s\n", broker.Addrs()[0], instance, secrets)
-		b.WriteString("topics: {replication_factor: 1, events: {name: pair.events, partitions: 3}, offsets: {name: pair.offsets, partitions: 6}")
+		fmt.Fprintf(&b, "kafka: {brokers: [%s]}\ninstance: %s\ngroup: pair\nhttp: {listen: \"127.0.0.1:0\"}\n%s\n", strings.Join(k.Brokers(), ", "), instance, secrets)
+		b.WriteString("topics: {events: {name: pair.events, partitions: 3}, offsets: {name: pair.offsets, partitions: 6}")
 		for _, topic := range []string{"status", "deadletter", "connectors", "audit"} {
 			fmt.Fprintf(&b, ", %s: {name: pair.%s}", topic, topic)
 		}

@@ -14,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"onelogin-kafka/internal/proof/wait"
 )
 
 // pictures has the browser's tests keep what they saw:
@@ -42,7 +44,7 @@ func openBrowser(t *testing.T) *browser {
 		t.Fatalf("%v: scripts/deps.sh fetches it", err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(2*time.Minute))
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(10*browserPatience))
 	actx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(actx)
@@ -58,13 +60,13 @@ func openBrowser(t *testing.T) *browser {
 	return b
 }
 
-// browserPatience is how long the browser may take for one step.
+// browserPatience is how much of the machine's time the browser may take for one step.
 const browserPatience = 2 * time.Minute
 
 // do runs actions as one step.
 func (b *browser) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, browserPatience)
+	ctx, cancel := wait.Within(b.ctx, browserPatience)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.t.Fatalf("%s: %v", what, err)
@@ -74,7 +76,7 @@ func (b *browser) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 // value is that of an expression on the page.
 func value[T any](b *browser, expression string, opts ...chromedp.EvaluateOption) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, browserPatience)
+	ctx, cancel := wait.Within(b.ctx, browserPatience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, opts...))
 	if err != nil {
