@@ -29,7 +29,7 @@ go vet "${patterns[@]}"
 # runs all the same, only not alone.
 kafka=$(go list ./internal/proof/kafkatest)
 commands=$(go list ./cmd/onelogin-kafka)
-commands_on_kafka='^(TestMonday|TestRoles)$'
+commands_on_kafka='^(TestMonday|TestRoles|TestFleetInTheBrowser)$'
 go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}{{end}}' "${patterns[@]}" >"$work/tests"
 awk -v kafka="$kafka" -v commands="$commands" -v plain="$work/plain" -v on_kafka="$work/kafka" -v both="$work/both" '
   BEGIN { printf "" >plain; printf "" >on_kafka; printf "" >both }

@@ -185,6 +185,45 @@ func TestReadBesideFollow(t *testing.T) {
 	}
 }
 
+// Who changes a connector where the log is followed finds it changed, though whoever
+// reads is behind.
+func TestAChangeIsReadBack(t *testing.T) {
+	g := newRig(t)
+	r := g.open(t, seal.NewRing(newKey(t)))
+	late := make(chan struct{}, 1)
+	r.Watch(func(Entry) {
+		select {
+		case late <- struct{}{}:
+			time.Sleep(100 * time.Millisecond) // whoever reads is behind
+		default:
+		}
+	})
+	read(t, r)
+	follow(t, r)
+	c, err := r.Put(patient(t), draft("acme"), 0, ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.Get("acme"); err != nil || got.Generation != c.Generation {
+		t.Errorf("after Put: generation %d, %v", got.Generation, err)
+	}
+	if c, err = r.Pause(patient(t), "acme", true, c.Generation, ann); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.Get("acme"); err != nil || !got.Paused {
+		t.Errorf("after Pause: %t, %v", got.Paused, err)
+	}
+	if err := r.Remove(patient(t), "acme", c.Generation, ann); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Get("acme"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after Remove: %v", err)
+	}
+	if len(late) != 1 {
+		t.Error("whoever reads was not behind")
+	}
+}
+
 // A connector that is put back while it is being forgotten keeps its position.
 func TestForgetBesideAdd(t *testing.T) {
 	g, ring := newRig(t), seal.NewRing(newKey(t))

@@ -273,12 +273,32 @@ func (r *Registry) Remove(ctx context.Context, name string, generation int64, wh
 }
 
 // Write writes records of other kinds, with their audit record, by what the log
-// says: jobs and bells. See producer.ControlWriter.Change.
+// says: jobs and bells. See producer.ControlWriter.Change. Beside Follow, who has
+// written finds it here when it returns.
 func (r *Registry) Write(ctx context.Context, decide producer.Decision) error {
 	r.mu.Lock()
 	w := r.writer
 	r.mu.Unlock()
-	return w.Change(ctx, decide)
+	if err := w.Change(ctx, decide); err != nil {
+		return err
+	}
+	r.readBack(ctx)
+	return nil
+}
+
+// readWithin is how long a change waits to be read. It is written all the same.
+const readWithin = 2 * time.Second
+
+func (r *Registry) readBack(ctx context.Context) {
+	r.reading.Lock()
+	followed := r.followed
+	r.reading.Unlock()
+	if !followed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	_ = r.CatchUp(ctx)
 }
 
 // Bell is the record that has the owner of a connector look at its shard.
