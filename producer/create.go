@@ -49,6 +49,8 @@ type creation struct {
 	// said is why a broker refused the settings that are no longer asked for.
 	said     map[schemas.Topic]string
 	problems []string
+	// there are topics that somebody has made since they were missed.
+	there []schemas.Topic
 }
 
 // create creates the missing topics, or with validate only asks if that could be
@@ -76,16 +78,16 @@ func (t *Topics) create(ctx context.Context, cluster *wire.Cluster, missing []sc
 			f.warn("topic %s is created without %s, as the brokers refuse them%s", t.Specs[topic].Name, strings.Join(left, ", "), said)
 		}
 	}
-	t.anew(missing, f)
+	t.anew(slices.DeleteFunc(slices.Clone(missing), func(topic schemas.Topic) bool { return slices.Contains(c.there, topic) }), f)
 	return c.problems, nil
 }
 
-// anew warns where one of the two topics that are written together is missing, and the other is not: it was there once, as far as one can
+// anew warns where one of the two topics that are written together is made, and the other is not: it was there once, as far as one can
 // tell. Of a topic that somebody has created again nothing tells any more.
-func (t *Topics) anew(missing []schemas.Topic, f *Found) {
+func (t *Topics) anew(made []schemas.Topic, f *Found) {
 	events, offsets := t.Specs[schemas.Events].Name, t.Specs[schemas.Offsets].Name
-	switch gone := slices.Contains(missing, schemas.Offsets); {
-	case gone == slices.Contains(missing, schemas.Events):
+	switch gone := slices.Contains(made, schemas.Offsets); {
+	case gone == slices.Contains(made, schemas.Events):
 	case gone:
 		f.warn("topic %s is made anew, and topic %s is there: if that has events, the positions behind them are lost, and what connectors read from start_from on "+
 			"is published once more; before they do, put the positions back with onelogin-kafka offsets import", offsets, events)
@@ -146,7 +148,9 @@ func (c *creation) answered(topic schemas.Topic, r *createtopics.ResponseTopic) 
 		c.problems = append(c.problems, fmt.Sprintf("creating topic %s: ", r.Name)+fmt.Sprintf(format, args...)+said)
 	}
 	switch code := kafka.Error(r.ErrorCode); code {
-	case codeNone, kafka.TopicAlreadyExists: // several instances may start at once
+	case codeNone:
+	case kafka.TopicAlreadyExists: // several instances may start at once, and a broker may not know yet
+		c.there = append(c.there, topic)
 	case kafka.InvalidConfiguration, kafka.PolicyViolation:
 		if c.steps[topic] < leastAsked {
 			c.steps[topic]++
