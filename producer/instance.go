@@ -288,7 +288,7 @@ func (in *Instance) watchEnds(ctx context.Context) {
 	for pause(ctx, lookEvery) == nil {
 		actx, cancel := context.WithTimeout(ctx, readTimeout)
 		var found map[partition]int64
-		parts, err := allPartitions(actx, in.Cluster, []string{in.deed.topic})
+		parts, err := allPartitions(actx, in.Cluster, in.deed.topic)
 		if err == nil {
 			found, err = endsOf(actx, in.Cluster, parts, readCommitted)
 		}

@@ -32,7 +32,7 @@ func (e *OpenTransactionError) Error() string {
 // It takes no longer than to ask twice where there are none.
 func FindOpen(ctx context.Context, cluster *wire.Cluster, patience time.Duration, topics ...string) ([]*OpenTransactionError, error) {
 	began := time.Now()
-	parts, err := allPartitions(ctx, cluster, topics)
+	parts, err := allPartitions(ctx, cluster, topics...)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ const (
 	readCommitted   int8 = 1
 )
 
-func allPartitions(ctx context.Context, cluster *wire.Cluster, topics []string) ([]partition, error) {
+func allPartitions(ctx context.Context, cluster *wire.Cluster, topics ...string) ([]partition, error) {
 	var parts []partition
 	for _, topic := range topics {
 		n, err := cluster.Partitions(ctx, topic)

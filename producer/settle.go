@@ -83,14 +83,14 @@ func (t *transactor) settle(ctx context.Context, patience time.Duration, needed 
 	if t.fate == noFate {
 		return nil
 	}
-	open, all, err := t.undecided(ctx, patience, needed)
+	open, all, err := t.leftOpen(ctx, patience, needed)
 	if err != nil {
 		return fmt.Errorf("looking for what was left open: %w", err)
 	}
 	for len(open) > 0 {
 		err := t.empty(ctx, open, t.fate)
 		if d, ok := errors.AsType[*wire.DeniedError](err); ok && d.Resource == wire.ResourceTopic {
-			// Not ours to write: whoever may will be asked the same.
+			// Not ours to write: left as it is.
 			open = slices.DeleteFunc(open, func(p partition) bool { return p.topic == d.Name })
 			continue
 		}
@@ -117,9 +117,9 @@ func (t *transactor) empty(ctx context.Context, partitions []partition, f fate) 
 // replaced within that.
 const settlePatience = 10 * time.Second
 
-// undecided lists the partitions, of those that we write, on which a transaction
+// leftOpen lists the partitions, of those that we write, on which a transaction
 // is open, and tells whether every leader has answered.
-func (t *transactor) undecided(ctx context.Context, patience time.Duration, needed []partition) (open []partition, all bool, err error) {
+func (t *transactor) leftOpen(ctx context.Context, patience time.Duration, needed []partition) (open []partition, all bool, err error) {
 	began, wait := time.Now(), newBackoff(5*time.Millisecond, 250*time.Millisecond)
 	stable, high := map[partition]int64{}, map[partition]int64{}
 	for {
@@ -155,16 +155,14 @@ func (t *transactor) writes(ctx context.Context) ([]partition, error) {
 		parts = append(parts, t.home)
 	}
 	for _, topic := range t.shared {
-		n, err := t.cluster.Partitions(ctx, topic)
+		of, err := allPartitions(ctx, t.cluster, topic)
 		if _, denied := errors.AsType[*wire.DeniedError](err); denied || errors.Is(err, wire.ErrUnknownTopic) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		for i := range n {
-			parts = append(parts, partition{topic, i})
-		}
+		parts = append(parts, of...)
 	}
 	return parts, nil
 }

@@ -90,8 +90,9 @@ func (t *transactor) init(ctx context.Context) error {
 	return t.settle(ctx, settlePatience, t.home)
 }
 
+// claim fences and brings the identity; the coordinator is the one that has
+// foretold.
 func (t *transactor) claim(ctx context.Context) error {
-	t.coordinator = -1
 	wait := newBackoff(5*time.Millisecond, 200*time.Millisecond)
 	for {
 		code, err := t.initOnce(ctx)

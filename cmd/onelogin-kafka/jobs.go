@@ -179,12 +179,15 @@ func newJobsShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			held := ""
 			if !*asJSON && !j.State.Ended() {
-				if held := b.held(cmd.Context(), &j); held != "" {
-					defer fmt.Fprintf(cmd.OutOrStdout(), "  %s\n", held)
-				}
+				held = b.held(cmd.Context(), &j)
 			}
-			return printJob(cmd.OutOrStdout(), &j, *asJSON)
+			err = printJob(cmd.OutOrStdout(), &j, *asJSON)
+			if held != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "  %s\n", held)
+			}
+			return err
 		})
 	}
 	return cmd
