@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"onelogin-kafka/internal/config"
@@ -24,6 +25,8 @@ type control struct {
 	joined <-chan struct{}             // the state of the log that was joined; nil = none
 	good   map[string]config.Connector // the last good version of each on the log
 	shadow []string                    // those that a file has the name of
+
+	taken atomic.Bool // what is on the log was taken over once
 }
 
 // takeOver makes the connectors of files, or of those before where it is nil, and of
@@ -45,11 +48,14 @@ func (s *Service) takeOver(files *config.Config) Changes {
 	all := *c.files
 	all.Connectors, all.SetAside = slices.Clone(all.Connectors), slices.Clone(all.SetAside)
 	// What is on the log is known when it was read whole, and not before.
-	if c.Whole() {
-		c.joined = state
-		s.addRecorded(&all)
+	if !c.Whole() {
+		return s.apply(&all)
 	}
-	return s.apply(&all)
+	c.joined = state
+	s.addRecorded(&all)
+	changes := s.apply(&all)
+	c.taken.Store(true)
+	return changes
 }
 
 // addRecorded adds the connectors of the log to those of files. The caller holds

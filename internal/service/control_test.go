@@ -3,11 +3,14 @@ package service
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
 	"onelogin-kafka/internal/config"
@@ -217,4 +220,37 @@ func readFile(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// An instance is ready when what is on the control log is polled, not when it is
+// only read: to open many secrets takes a while.
+func TestReadyOnceTheControlLogIsTakenOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, tenants(0, "filed"))
+	cfg, err := config.Load(w.main("one", ""), noEnvironment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(cfg, Options{Log: zerolog.Nop(), Registry: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.control.mu.Lock() // taking over lasts
+	taken := sync.OnceFunc(s.control.mu.Unlock)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	defer func() {
+		taken()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	w.await("the log to be read and the shards to be served", func() bool { return s.control.Whole() && s.instance.Ready() == nil })
+	if err := s.Ready(); !errors.Is(err, errControl) {
+		t.Errorf("ready though nothing is taken over: %v", err)
+	}
+	taken()
+	w.await("the instance to be ready", func() bool { return s.Ready() == nil })
 }

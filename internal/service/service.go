@@ -207,15 +207,15 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // errControl tells that it is not known yet which connectors there are.
-var errControl = errors.New("the control log was not read to its end yet")
+var errControl = errors.New("the control log was not read to its end and taken over yet")
 
 // Ready returns nil when every shard this instance owns is served, and the
-// control log was read to its end.
+// connectors of the control log, read to its end, were taken over.
 func (s *Service) Ready() error {
 	if err := s.instance.Ready(); err != nil {
 		return err
 	}
-	if !s.control.Whole() {
+	if !s.control.taken.Load() {
 		return errControl
 	}
 	return nil
