@@ -37,7 +37,7 @@ type repaired struct {
 
 // mostRepairs is how many pages may be published by Publish and not yet committed:
 // what a poll finds does not wait behind more.
-const mostRepairs = 4
+const mostRepairs = 12
 
 // Publish has the session at work publish those events of page that its indexes
 // name, as late ones, in transactions of its own, together with note. It takes only

@@ -123,11 +123,17 @@ func (c *Comparison) advance(ctx context.Context) error {
 
 // part compares from at on what x holds, slice by slice.
 func (c *Comparison) part(ctx context.Context, x *Index, at time.Time) (time.Time, error) {
+	wide := x.To // the end of the last slice that was, until there
 	for at.Before(x.To) {
 		c.pages = max(c.pages, 1)
 		end := x.end(at, x.To, c.pages*c.Reader.Room())
 		if c.span > 0 {
 			end = earlier(end, at.Add(c.span).Truncate(time.Minute))
+		}
+		// An answer of nothing is believed late: where it can be, it is held against
+		// what is known next.
+		if next := x.end(at, wide, 1); next.Before(wide) {
+			end = later(end, next)
 		}
 		if end.Before(at.Add(time.Minute)) {
 			end = earlier(at.Add(time.Minute).Truncate(time.Minute), x.To)
@@ -137,6 +143,7 @@ func (c *Comparison) part(ctx context.Context, x *Index, at time.Time) (time.Tim
 		switch {
 		case errors.Is(err, errWide):
 			// Half of what was seen, if that comes in order.
+			wide = end
 			c.span = max(min(end.Sub(at)/narrower, s.reach.Sub(at)/2), time.Minute)
 			s.hand(x)
 			continue
@@ -145,7 +152,9 @@ func (c *Comparison) part(ctx context.Context, x *Index, at time.Time) (time.Tim
 		}
 		c.open = append(c.open, s)
 		x.forget(end)
-		at = end
+		if at = end; !at.Before(wide) {
+			wide = x.To
+		}
 		c.pages = min(2*c.pages, slicePages)
 		if c.span > 0 && s.pages <= c.pages/2 {
 			c.span *= 2

@@ -383,3 +383,33 @@ func TestAnAnswerOfNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestATimeWithoutEvents: where a backfill begins long before the first event, no
+// answer of nothing has to be believed: that event is asked for with it.
+func TestATimeWithoutEvents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const events = 5000
+		from := time.Now().Add(-48 * time.Hour).Truncate(time.Minute)
+		w := &world{api: &api{}, topic: &topic{}, from: from, to: from.Add(20*time.Hour + events*10*time.Second)}
+		nothing := 0
+		w.api.after = func(_ source.Query, p *source.Page) {
+			if len(p.Events) == 0 {
+				nothing++
+			}
+		}
+		for i := range events {
+			w.api.add(event(int64(i+1), from.Add(20*time.Hour+time.Duration(i)*10*time.Second)))
+		}
+		g := &grudging{published: map[int64]int{}, refuses: func() bool { return false }}
+		c := w.comparison(50)
+		c.Publisher = g
+		got, err := c.Run(t.Context())
+		if err != nil || got.Repaired != events || len(g.published) != events || !got.Through.Equal(w.to) {
+			t.Errorf("%d were published, and the report is %+v, %v", len(g.published), got, err)
+		}
+		if all := events / 50; nothing > 0 || w.api.calls > 3*all {
+			t.Errorf("%d answers of nothing, and %d calls for %d pages", nothing, w.api.calls, all)
+		}
+	})
+}
