@@ -18,8 +18,8 @@ import (
 // do for it. So much is encoded while another transaction is in flight only when
 // it will not grow much more.
 const (
-	fullRecords  = 1000
-	fullBytes    = 1 << 20
+	fullRecords  = 3000
+	fullBytes    = 3 << 20
 	aheadRecords = 8000
 	aheadBytes   = 10 << 20
 	mostRecords  = 12000
