@@ -37,6 +37,7 @@ var measurements = []struct {
 	{"far", "10,000 idle connectors over TLS, a host each, 100 ms away", far},
 	{"quota", "pages of 3 MB that nothing compresses, under a quota", quota},
 	{"slow", "320 connectors with a backlog, and a Kafka slower than OneLogin", slow},
+	{"moves", "positions moved by hand beside live polls: until their shards serve again", moves},
 	{"start-log", "starts with 10,000 connectors on the control log, in turn with the same in files", startLog},
 	{"start", "what the producer's tests tell: positions of 10,000 connectors read at the start", start10000},
 	{"restart", "the same: shards taken over anew after a broker's clean restart", restart},
