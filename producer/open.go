@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -103,6 +104,7 @@ func allPartitions(ctx context.Context, cluster *wire.Cluster, topics ...string)
 
 // endsOf asks every leader once for the ends of partitions: their high watermarks,
 // or read committed their last stable offsets. Those of a topic stand together.
+// With the error of one partition it returns those of the others.
 func endsOf(ctx context.Context, cluster *wire.Cluster, parts []partition, isolation int8) (map[partition]int64, error) {
 	requests := map[int32]*listoffsets.Request{}
 	for _, p := range parts {
@@ -121,22 +123,23 @@ func endsOf(ctx context.Context, cluster *wire.Cluster, parts []partition, isola
 		last.Partitions = append(last.Partitions, listoffsets.RequestPartition{Partition: p.index, Timestamp: latest})
 	}
 	found := map[partition]int64{}
+	var first error
 	for node, req := range requests {
 		res, err := cluster.Exchange(ctx, node, req)
 		if err != nil {
-			return nil, fmt.Errorf("asking for the ends of topics: %w", err)
+			return found, fmt.Errorf("asking for the ends of topics: %w", err)
 		}
 		for _, t := range res.(*listoffsets.Response).Topics {
 			for _, p := range t.Partitions {
-				if err := wire.Denied(p.ErrorCode, "Read", wire.ResourceTopic, t.Topic); err != nil {
-					return nil, err
+				err := wire.Denied(p.ErrorCode, "Read", wire.ResourceTopic, t.Topic)
+				if err == nil && p.ErrorCode != codeNone {
+					err = fmt.Errorf("asking for the end of %s/%d: %w", t.Topic, p.Partition, kafkaError(p.ErrorCode))
 				}
-				if err := kafkaError(p.ErrorCode); err != nil {
-					return nil, fmt.Errorf("asking for the end of %s/%d: %w", t.Topic, p.Partition, err)
+				if first = cmp.Or(first, err); err == nil {
+					found[partition{t.Topic, p.Partition}] = p.Offset
 				}
-				found[partition{t.Topic, p.Partition}] = p.Offset
 			}
 		}
 	}
-	return found, nil
+	return found, first
 }

@@ -10,6 +10,10 @@ import (
 	"sync"
 	"time"
 
+	kafka "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+
 	"onelogin-kafka/producer/wire"
 )
 
@@ -42,20 +46,31 @@ var fates = map[string]fate{
 }
 
 // foretell asks for the fate of the last transaction. It must be asked before the
-// id is taken over: a coordinator forgets it then.
+// id is taken over: a coordinator forgets it then. Where nobody has been there
+// since our own last commit, that is owed as committed, whatever came after it.
 func (t *transactor) foretell(ctx context.Context) (fate, error) {
 	wait := newBackoff(5*time.Millisecond, 200*time.Millisecond)
 	for {
 		req := &wire.DescribeTransactions{TransactionalID: t.id}
-		err := t.ask(ctx, req)
+		_, err := t.ask(ctx, func(ctx context.Context, node int32) (protocol.Message, error) {
+			return nil, t.cluster.Do(ctx, node, req)
+		})
+		if err == nil {
+			err = cmp.Or(wire.Denied(req.ErrorCode, "Describe", wire.ResourceTransactionalID, t.id), kafkaError(req.ErrorCode))
+		}
+		_, denied := errors.AsType[*wire.DeniedError](err)
 		switch {
-		case err == nil && req.ErrorCode == codeNone:
-			return fates[req.State], nil
-		case err == nil && !notYet(req.ErrorCode), lasting(err):
-			// Nobody has used the id, we may not ask, or the broker has no such request.
-			return noFate, nil
 		case err == nil:
-			err = kafkaError(req.ErrorCode)
+			if t.identity == (identity{req.ProducerID, req.ProducerEpoch}) {
+				t.oweLast()
+			}
+			t.last = nil
+			return fates[req.State], nil
+		case denied, errors.Is(err, wire.ErrVersion), errors.Is(err, kafka.UnsupportedVersion), errors.Is(err, kafka.TransactionalIDNotFound):
+			// We may not ask, the broker has no such request, or nobody has used the id.
+			return noFate, nil
+		case lasting(err):
+			return noFate, fmt.Errorf("asking for the last transaction of %s: %w", t.id, err)
 		}
 		t.coordinator = -1
 		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
@@ -64,87 +79,173 @@ func (t *transactor) foretell(ctx context.Context) (fate, error) {
 	}
 }
 
-func (t *transactor) ask(ctx context.Context, req wire.Request) error {
+// ask has do ask the coordinator, for a while.
+func (t *transactor) ask(ctx context.Context, do func(ctx context.Context, node int32) (protocol.Message, error)) (protocol.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, initTimeout)
 	defer cancel()
 	node, err := t.findCoordinator(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return t.cluster.Do(ctx, node, req)
+	return do(ctx, node)
 }
 
-// settle ends what a coordinator has left open of the last transaction. A
-// partition that is undecided as somebody else is just writing gets a marker that
-// says nothing. Where not every leader answers, it is enough after patience that
-// those of the needed partitions do; the others are looked at again before
-// anything is written.
+// settle ends what a coordinator has left open. A partition that is undecided as
+// somebody else is just writing gets a marker that says nothing. Where not every
+// leader answers, it is enough after patience that those of the needed partitions
+// do; the others are owed, and looked at again before anything is written.
 func (t *transactor) settle(ctx context.Context, patience time.Duration, needed ...partition) error {
-	if t.fate == noFate {
-		return nil
-	}
-	open, all, err := t.leftOpen(ctx, patience, needed)
-	if err != nil {
-		return fmt.Errorf("looking for what was left open: %w", err)
-	}
-	for len(open) > 0 {
-		err := t.empty(ctx, open, t.fate)
-		if d, ok := errors.AsType[*wire.DeniedError](err); ok && d.Resource == wire.ResourceTopic {
-			// Not ours to write: left as it is.
-			open = slices.DeleteFunc(open, func(p partition) bool { return p.topic == d.Name })
-			continue
+	began, wait := time.Now(), newBackoff(5*time.Millisecond, 250*time.Millisecond)
+	for t.fate != noFate || len(t.owed) > 0 {
+		unanswered, err := t.leftOpen(ctx)
+		if err == nil {
+			err = t.unseen(ctx, unanswered)
 		}
-		if err != nil {
-			return fmt.Errorf("ending what was left open: %w", err)
+		if err == nil {
+			if err := t.decide(ctx, unanswered); err != nil {
+				return fmt.Errorf("ending what was left open: %w", err)
+			}
+			for _, p := range needed {
+				err = cmp.Or(err, unanswered[p])
+			}
+			if err == nil && (len(unanswered) == 0 || time.Since(began) >= patience) {
+				// A topic that is still not there was deleted.
+				maps.DeleteFunc(t.owed, func(p partition, _ fate) bool { return patience > 0 && errors.Is(unanswered[p], wire.ErrUnknownTopic) })
+				return nil
+			}
+			for _, why := range unanswered {
+				err = cmp.Or(err, why)
+			}
+		} else if lasting(err) {
+			return fmt.Errorf("looking for what was left open: %w", err)
 		}
-		break
-	}
-	if all {
-		t.fate = noFate
+		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
+			return fmt.Errorf("looking for what was left open: %w (last: %w)", pauseErr, err)
+		}
+		if err := t.cluster.Refresh(ctx); lasting(err) { // any other is had again
+			return fmt.Errorf("looking for what was left open: %w", err)
+		}
 	}
 	return nil
-}
-
-// empty writes a transaction without records: markers on the partitions.
-func (t *transactor) empty(ctx context.Context, partitions []partition, f fate) error {
-	if err := t.addPartitions(ctx, slices.Values(partitions)); err != nil {
-		return err
-	}
-	return t.end(ctx, f == toCommit)
 }
 
 // settlePatience is how long a take-over waits for every leader; a dead one is
 // replaced within that.
 const settlePatience = 10 * time.Second
 
-// leftOpen lists the partitions, of those that we write, on which a transaction
-// is open, and tells whether every leader has answered.
-func (t *transactor) leftOpen(ctx context.Context, patience time.Duration, needed []partition) (open []partition, all bool, err error) {
-	began, wait := time.Now(), newBackoff(5*time.Millisecond, 250*time.Millisecond)
-	stable, high := map[partition]int64{}, map[partition]int64{}
-	for {
+// leftOpen looks at what is owed, and takes out what is decided. Of what stays
+// there it returns why it was not told; the rest is open.
+func (t *transactor) leftOpen(ctx context.Context) (unanswered map[partition]error, err error) {
+	if t.fate != noFate {
 		parts, err := t.writes(ctx)
-		if err == nil {
-			// The high watermarks later, so that none is overlooked.
-			unanswered := t.look(ctx, parts, readCommitted, stable)
-			maps.Copy(unanswered, t.look(ctx, parts, readUncommitted, high))
-			for _, p := range needed {
-				err = cmp.Or(err, unanswered[p])
-			}
-			if all = len(unanswered) == 0; err == nil && (all || time.Since(began) >= patience) {
-				return slices.DeleteFunc(parts, func(p partition) bool { return unanswered[p] != nil || stable[p] >= high[p] }), all, nil
-			}
+		if err != nil {
+			return nil, err
 		}
-		if lasting(err) {
-			return nil, false, err
+		for _, p := range parts {
+			t.owe(p, t.fate)
 		}
-		if pauseErr := pause(ctx, wait.NextBackOff()); pauseErr != nil {
-			return nil, false, fmt.Errorf("%w (last: %w)", pauseErr, err)
-		}
-		if err := t.cluster.Refresh(ctx); lasting(err) { // any other is had again
-			return nil, false, err
+		t.fate = noFate
+	}
+	// The high watermarks later, so that none is overlooked.
+	parts := slices.Collect(maps.Keys(t.owed))
+	slices.SortFunc(parts, func(a, b partition) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.index, b.index)) })
+	stable, high := map[partition]int64{}, map[partition]int64{}
+	unanswered = t.look(ctx, parts, readCommitted, stable)
+	maps.Copy(unanswered, t.look(ctx, parts, readUncommitted, high))
+	maps.DeleteFunc(t.owed, func(p partition, _ fate) bool { return unanswered[p] == nil && stable[p] >= high[p] })
+	return unanswered, nil
+}
+
+// owe notes that a transaction of that fate may be open on p. Nothing is written
+// there before it is settled, so what was noted first holds.
+func (t *transactor) owe(p partition, f fate) {
+	if t.owed == nil {
+		t.owed = map[partition]fate{}
+	}
+	if _, ok := t.owed[p]; !ok {
+		t.owed[p] = f
+	}
+}
+
+// unseen adds to what is unanswered the open partitions that have no leader as
+// far as the coordinator knows: it would leave them out again, though their
+// leaders answer us.
+func (t *transactor) unseen(ctx context.Context, unanswered map[partition]error) error {
+	topics := map[string]bool{}
+	for p := range t.owed {
+		if unanswered[p] == nil {
+			topics[p.topic] = true
 		}
 	}
+	if len(topics) == 0 {
+		return nil
+	}
+	req := &metadata.Request{TopicNames: slices.Sorted(maps.Keys(topics))}
+	res, err := t.ask(ctx, func(ctx context.Context, node int32) (protocol.Message, error) {
+		return t.cluster.Exchange(ctx, node, req)
+	})
+	if err != nil {
+		t.coordinator = -1
+		return err
+	}
+	led := map[partition]bool{}
+	for _, topic := range res.(*metadata.Response).Topics {
+		for _, p := range topic.Partitions {
+			led[partition{topic.Name, p.PartitionIndex}] = p.LeaderID >= 0 && p.ErrorCode != codeLeaderNotAvailable
+		}
+	}
+	for p := range t.owed {
+		if unanswered[p] == nil && !led[p] {
+			unanswered[p] = fmt.Errorf("%s/%d, by its coordinator: %w", p.topic, p.index, wire.ErrNoLeader)
+		}
+	}
+	return nil
+}
+
+// decide ends what is owed and answered. Where something is not, it also has the
+// coordinator remember how that is to end: whoever takes over from us asks it. A
+// marker at home is waited for in any case, and says nothing where home is decided.
+func (t *transactor) decide(ctx context.Context, unanswered map[partition]error) error {
+	for _, f := range []fate{toCommit, toAbort} {
+		var open []partition
+		waiting := false
+		for p, of := range t.owed {
+			switch {
+			case of != f:
+			case unanswered[p] == nil:
+				open = append(open, p)
+			default:
+				waiting = true
+			}
+		}
+		if of, owed := t.owed[t.home]; waiting && t.forgotten && len(open) == 0 && t.home.topic != "" && (of == f || !owed) {
+			open = append(open, t.home)
+		}
+		if err := t.empty(ctx, open, f); err != nil {
+			return err
+		}
+		maps.DeleteFunc(t.owed, func(p partition, _ fate) bool { return unanswered[p] == nil && slices.Contains(open, p) })
+	}
+	return nil
+}
+
+// empty writes a transaction without records, markers on the partitions, but for
+// what is not ours to write: that is left as it is.
+func (t *transactor) empty(ctx context.Context, partitions []partition, f fate) error {
+	for len(partitions) > 0 {
+		err := t.addPartitions(ctx, slices.Values(partitions))
+		if d, ok := errors.AsType[*wire.DeniedError](err); ok && d.Resource == wire.ResourceTopic {
+			not := func(p partition) bool { return p.topic == d.Name }
+			maps.DeleteFunc(t.owed, func(p partition, _ fate) bool { return not(p) })
+			partitions = slices.DeleteFunc(partitions, not)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return t.end(ctx, f == toCommit)
+	}
+	return nil
 }
 
 // writes lists the partitions that we write. What we may not see, or is not there,
@@ -192,8 +293,8 @@ func (t *transactor) look(ctx context.Context, parts []partition, isolation int8
 			mu.Lock()
 			defer mu.Unlock()
 			for _, p := range parts {
-				if err != nil {
-					unanswered[p] = err
+				if _, told := found[p]; !told {
+					unanswered[p] = cmp.Or(err, wire.ErrMalformed)
 				}
 			}
 			maps.Copy(ends, found)
@@ -203,25 +304,44 @@ func (t *transactor) look(ctx context.Context, parts []partition, isolation int8
 	return unanswered
 }
 
-// resume makes sure, in a transaction that was just begun over the partitions,
-// that the one before has its markers: a coordinator that has come back since may
-// have left them out. What we know to be committed is committed everywhere before
-// anything is written behind it.
-func (t *transactor) resume(ctx context.Context, partitions []partition) error {
-	if t.last == nil || t.last.link == t.cluster.Link(t.coordinator) {
-		return nil
-	}
-	if err := t.addPartitions(ctx, slices.Values(t.last.partitions)); err != nil {
-		return err
-	}
-	if err := t.end(ctx, true); err != nil {
-		return err
-	}
-	return t.addPartitions(ctx, slices.Values(partitions))
-}
-
-// answered is a transaction that a coordinator said it commits.
+// answered is a transaction that a coordinator said it commits, and may not have
+// completed.
 type answered struct {
 	partitions []partition
-	link       wire.Link // to the coordinator, when it was asked to
+	links      []wire.Link // to whoever takes part, from before it was written
+}
+
+// links are those to the coordinator and to the leaders of partitions, as they are
+// now.
+func (t *transactor) links(ctx context.Context, partitions []partition) []wire.Link {
+	links := []wire.Link{t.cluster.Link(t.coordinator)}
+	for _, p := range partitions {
+		node, err := t.cluster.Leader(ctx, p.topic, p.index)
+		if err != nil {
+			node = -1
+		}
+		links = append(links, t.cluster.Link(node))
+	}
+	return links
+}
+
+// resume tells whether the transaction before may lack markers: a coordinator that
+// has come back since, or has seen a partition without a leader, may have left
+// them out. What we know to be committed is then owed as that.
+func (t *transactor) resume(ctx context.Context) bool {
+	if t.last == nil || slices.Equal(t.last.links, t.links(ctx, t.last.partitions)) {
+		return false
+	}
+	t.oweLast()
+	return true
+}
+
+// oweLast notes that the last transaction may be open wherever it wrote.
+func (t *transactor) oweLast() {
+	if t.last != nil {
+		for _, p := range t.last.partitions {
+			t.owe(p, toCommit)
+		}
+		t.last = nil
+	}
 }

@@ -3,9 +3,11 @@ package producer
 import (
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -90,6 +92,8 @@ func TestWhatACoordinatorLeavesOpenIsEnded(t *testing.T) {
 		must(txn.init(ctx))
 		b := write(txn, "first")
 		must(txn.begin(ctx, maps.Keys(b)))
+		txn.last = &answered{partitions: slices.Collect(maps.Keys(b))}
+		txn.last.links = txn.links(ctx, txn.last.partitions)
 		must(txn.produce(ctx, b))
 		first[name] = txn
 	}
@@ -102,7 +106,6 @@ func TestWhatACoordinatorLeavesOpenIsEnded(t *testing.T) {
 	})
 	for _, name := range []string{"committed", "resumed"} {
 		must(first[name].commit(ctx))
-		first[name].last = &answered{partitions: slices.Collect(maps.Keys(write(first[name], ""))), link: cluster.Link(coordinator)}
 	}
 	second := owner(open(t, k.Brokers()...), "aborted")
 	settled := make(chan error, 1)
@@ -132,9 +135,8 @@ func TestWhatACoordinatorLeavesOpenIsEnded(t *testing.T) {
 
 	third := owner(open(t, k.Brokers()...), "committed")
 	must(third.init(ctx))
-	// The coordinator went away meanwhile, as far as the one at work can tell.
+	// The one at work has noticed that a leader went away; its coordinator did not.
 	resumed := first["resumed"]
-	resumed.last.link = cluster.Link(int32(away.ID))
 	b := write(resumed, "second")
 	must(resumed.begin(ctx, maps.Keys(b)))
 	must(resumed.produce(ctx, b))
@@ -149,5 +151,160 @@ func TestWhatACoordinatorLeavesOpenIsEnded(t *testing.T) {
 				t.Errorf("%s on %s (-want +got):\n%s", name, topic, diff)
 			}
 		}
+	}
+}
+
+// leaver is a cluster that leaves a transaction open on one partition, as far as
+// anybody can tell, until a marker comes there.
+type leaver struct {
+	*kfake.Cluster
+	left partition
+
+	mu      sync.Mutex
+	away    bool   // the leader does not answer
+	unseen  int    // how often the coordinator does not know of it
+	state   string // of the transactional id; "" = as it is
+	touched bool   // by the transaction that is open
+	markers []bool // what ended it there, or whatever it touches: commit
+	settled bool
+}
+
+func leaves(t *testing.T, left partition) *leaver {
+	l := &leaver{Cluster: fake(t), left: left}
+	hook := func(key kmsg.Key, do func(kmsg.Request) kmsg.Response) {
+		l.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			l.KeepControl()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			res := do(req)
+			return res, nil, res != nil
+		})
+	}
+	hook(kmsg.ListOffsets, func(req kmsg.Request) kmsg.Response {
+		r := req.(*kmsg.ListOffsetsRequest)
+		if l.settled {
+			return nil
+		}
+		res := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, topic := range r.Topics {
+			p := kmsg.NewListOffsetsResponseTopicPartition()
+			if p.Offset = 2; topic.Topic == left.topic {
+				p.Offset -= 2 * int64(r.IsolationLevel)
+				if l.away {
+					p.ErrorCode = codeLeaderNotAvailable
+				}
+			}
+			res.Topics = append(res.Topics, kmsg.ListOffsetsResponseTopic{Topic: topic.Topic, Partitions: []kmsg.ListOffsetsResponseTopicPartition{p}})
+		}
+		return res
+	})
+	hook(kmsg.Metadata, func(req kmsg.Request) kmsg.Response {
+		r := req.(*kmsg.MetadataRequest)
+		if l.unseen == 0 || len(r.Topics) != 1 || *r.Topics[0].Topic != left.topic {
+			return nil
+		}
+		l.unseen--
+		res := req.ResponseKind().(*kmsg.MetadataResponse)
+		p := kmsg.NewMetadataResponseTopicPartition()
+		p.Partition, p.Leader, p.ErrorCode = left.index, -1, codeLeaderNotAvailable
+		res.Topics = []kmsg.MetadataResponseTopic{{Topic: &left.topic, Partitions: []kmsg.MetadataResponseTopicPartition{p}}}
+		return res
+	})
+	hook(kmsg.DescribeTransactions, func(req kmsg.Request) kmsg.Response {
+		if l.state == "" {
+			return nil
+		}
+		res := req.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+		s := kmsg.NewDescribeTransactionsResponseTransactionState()
+		s.TransactionalID, s.State = req.(*kmsg.DescribeTransactionsRequest).TransactionalIDs[0], l.state
+		res.TransactionStates = append(res.TransactionStates, s)
+		return res
+	})
+	hook(kmsg.AddPartitionsToTxn, func(req kmsg.Request) kmsg.Response {
+		for _, topic := range req.(*kmsg.AddPartitionsToTxnRequest).Topics {
+			l.touched = l.touched || topic.Topic == left.topic
+		}
+		return nil
+	})
+	hook(kmsg.EndTxn, func(req kmsg.Request) kmsg.Response {
+		l.markers = append(l.markers, req.(*kmsg.EndTxnRequest).Commit)
+		l.settled = l.settled || l.touched && l.unseen == 0
+		l.touched = false
+		return nil
+	})
+	return l
+}
+
+// set changes how the cluster is, and returns how transactions were ended since
+// the last time.
+func (l *leaver) set(away bool, unseen int, state string) []bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ended := l.markers
+	l.away, l.unseen, l.state, l.markers = away, unseen, state, nil
+	return ended
+}
+
+// What is owed to a partition whose leader does not answer is paid as it was
+// decided, whatever is committed elsewhere meanwhile, and the coordinator is made
+// to remember it for whoever comes next.
+func TestWhatIsOwedKeepsItsFate(t *testing.T) {
+	ctx := patient(t)
+	events, home := partition{named(t, "events"), 0}, partition{named(t, "offsets"), 0}
+	l := leaves(t, events)
+	for _, p := range []partition{events, home} {
+		createTopic(t, l.ListenAddrs(), p.topic, 1, nil)
+	}
+	txn := newTransactor(open(t, l.ListenAddrs()...), named(t, "id"), V2)
+	txn.home, txn.shared = home, []string{events.topic}
+	takeOver := func() {
+		t.Helper()
+		if err := txn.claim(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := txn.settle(ctx, 0, home); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := func(step string, got []bool, want ...bool) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%s: the transactions ended with a commit (-want +got):\n%s", step, diff)
+		}
+	}
+	l.set(true, 0, "CompleteAbort")
+	takeOver()
+	ended("taking over what was aborted", l.set(true, 0, ""), false) // remembered
+	if err := txn.write(ctx, map[partition][]recordBatch{home: batchesOf(t, defaultLimit, "one")}); err != nil {
+		t.Fatal(err)
+	}
+	ended("writing elsewhere", l.set(true, 0, "CompleteCommit"), true)
+	takeOver()
+	ended("taking over again", l.set(false, 0, ""), false)
+	if err := txn.write(ctx, map[partition][]recordBatch{events: batchesOf(t, defaultLimit, "two")}); err != nil {
+		t.Fatal(err)
+	}
+	ended("writing behind it", l.set(false, 0, ""), false, true)
+}
+
+// A coordinator that does not know yet of a partition's leader would leave it out
+// again: it is waited for.
+func TestACoordinatorIsWaitedForThatKnowsOfNoLeader(t *testing.T) {
+	events := partition{named(t, "events"), 0}
+	l := leaves(t, events)
+	createTopic(t, l.ListenAddrs(), events.topic, 1, nil)
+	txn := newTransactor(open(t, l.ListenAddrs()...), named(t, "id"), V2)
+	txn.home = events
+	if _, err := txn.cluster.Leader(patient(t), events.topic, events.index); err != nil {
+		t.Fatal(err)
+	}
+	l.set(false, 1, "CompleteCommit")
+	if err := txn.init(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.settled || l.unseen != 0 {
+		t.Errorf("settled %v, and the coordinator has yet to be asked %d times", l.settled, l.unseen)
 	}
 }

@@ -63,11 +63,16 @@ type transactor struct {
 	// write: what is looked through for what a coordinator has left open.
 	home   partition
 	shared []string
-	fate   fate // of the transaction before we took over, until that is settled
+	fate   fate // of the transaction before we took over, until it is owed
+	// owed are the partitions where a transaction may have been left open, and its
+	// fate, until that is settled. They outlive the identity.
+	owed map[partition]fate
+	// forgotten tells that the coordinator no longer knows the fate of what is owed.
+	forgotten bool
 
 	identity    identity
 	coordinator int32     // -1 = not known
-	last        *answered // the last transaction under this identity; nil = none
+	last        *answered // the last transaction, until it is known to be completed
 	sequences   map[partition]int32
 	landing     *landing // nil: wherever batches land is right
 }
@@ -76,29 +81,29 @@ type transactor struct {
 // whatever transaction is open and brings a new identity. It returns only with
 // a definite answer or an error, and may be repeated after any of them.
 func (t *transactor) init(ctx context.Context) error {
-	t.coordinator, t.last = -1, nil
-	f, err := t.foretell(ctx)
-	if err != nil {
-		return err
-	}
-	if f != noFate { // else of a take-over of ours that did not come to its end
-		t.fate = f
-	}
+	t.coordinator = -1
 	if err := t.claim(ctx); err != nil {
 		return err
 	}
 	return t.settle(ctx, settlePatience, t.home)
 }
 
-// claim fences and brings the identity; the coordinator is the one that has
-// foretold.
+// claim fences and brings the identity. Before each try the coordinator foretells:
+// while we wait, the last owner may go on.
 func (t *transactor) claim(ctx context.Context) error {
 	wait := newBackoff(5*time.Millisecond, 200*time.Millisecond)
 	for {
+		f, err := t.foretell(ctx)
+		if err != nil {
+			return err
+		}
+		if f != noFate { // else of a try of ours that did not come to its end
+			t.fate = f
+		}
 		code, err := t.initOnce(ctx)
 		switch {
 		case err == nil && code == codeNone:
-			t.sequences, t.landing = map[partition]int32{}, nil
+			t.sequences, t.landing, t.forgotten = map[partition]int32{}, nil, true
 			return nil
 		case err == nil && !notYet(code):
 			return fmt.Errorf("taking over transactional id %s: %w", t.id, t.refusal(code, ""))
@@ -167,30 +172,39 @@ func (t *transactor) findCoordinator(ctx context.Context) (int32, error) {
 }
 
 // begin opens a transaction over the given partitions. Its records must be in
-// memory, so that nothing but Kafka can hold it open. After an error the
+// memory, so that nothing but Kafka can hold it open. What is committed is
+// committed everywhere before anything is written behind it. After an error the
 // identity is spent.
 func (t *transactor) begin(ctx context.Context, partitions iter.Seq[partition]) error {
 	parts := slices.Collect(partitions)
-	if err := t.settle(ctx, 0, parts...); err != nil {
-		return err
+	for {
+		t.resume(ctx)
+		if err := t.settle(ctx, 0, parts...); err != nil {
+			return err
+		}
+		if err := t.addPartitions(ctx, slices.Values(parts)); err != nil {
+			return fmt.Errorf("adding partitions to a transaction: %w", err)
+		}
+		// By now the transaction before is completed.
+		if !t.resume(ctx) {
+			t.last = nil
+			return nil
+		}
+		if err := t.end(ctx, true); err != nil {
+			return fmt.Errorf("completing the transaction before: %w", err)
+		}
 	}
-	if err := t.addPartitions(ctx, slices.Values(parts)); err != nil {
-		return fmt.Errorf("adding partitions to a transaction: %w", err)
-	}
-	if err := t.resume(ctx, parts); err != nil {
-		return fmt.Errorf("completing the transaction before: %w", err)
-	}
-	return nil
 }
 
 // finish writes batches in the transaction that is open, and commits it. nil
 // means that it is committed; see outcomeOf for any error, after which the
 // identity is spent. The context must end before the transaction times out.
 func (t *transactor) finish(ctx context.Context, batches map[partition][]recordBatch) error {
+	last := &answered{partitions: slices.Collect(maps.Keys(batches))}
+	last.links = t.links(ctx, last.partitions)
 	if err := t.produce(ctx, batches); err != nil {
 		return fmt.Errorf("producing: %w", err)
 	}
-	last := &answered{partitions: slices.Collect(maps.Keys(batches)), link: t.cluster.Link(t.coordinator)}
 	if err := t.commit(ctx); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
@@ -458,6 +472,7 @@ func (t *transactor) endTxn(commit bool) *wire.EndTxn {
 
 // ended notes a commit.
 func (t *transactor) ended(req *wire.EndTxn) {
+	t.forgotten = false
 	if t.protocol == V2 {
 		t.identity = identity{req.NextID, req.NextEpoch}
 		clear(t.sequences)

@@ -204,6 +204,10 @@ type DescribeTransactions struct {
 	// State is one of Empty, Ongoing, PrepareCommit, PrepareAbort, CompleteCommit,
 	// CompleteAbort, Dead, PrepareEpochFence.
 	State string
+	// What the coordinator knows the producer by: after protocol v2's EndTxn that is
+	// the identity of the next transaction.
+	ProducerID    int64
+	ProducerEpoch int16
 }
 
 func (*DescribeTransactions) key() protocol.ApiKey     { return keyDescribeTransactions }
@@ -223,8 +227,7 @@ func (m *DescribeTransactions) decode(d *decoder, _ int16) {
 		code, id, state := d.int16(), d.string(), d.string()
 		d.int32() // timeout
 		d.int64() // start
-		d.int64() // producer id
-		d.int16() // producer epoch
+		producer, epoch := d.int64(), d.int16()
 		for range d.array() {
 			_ = d.string() // topic
 			for range d.array() {
@@ -234,7 +237,7 @@ func (m *DescribeTransactions) decode(d *decoder, _ int16) {
 		}
 		d.tags(nil)
 		if id == m.TransactionalID {
-			found, m.ErrorCode, m.State = true, code, state
+			found, m.ErrorCode, m.State, m.ProducerID, m.ProducerEpoch = true, code, state, producer, epoch
 		}
 	}
 	d.tags(nil)

@@ -113,14 +113,14 @@ var messages = []message{
 		},
 		empty: func(int16) Request { return &DescribeTransactions{TransactionalID: long} },
 		adjust: func(o object) {
-			ours := object{"TransactionalId": long, "TransactionState": "CompleteCommit", "ErrorCode": int64(14), "Topics": []any{
+			ours := object{"TransactionalId": long, "TransactionState": "CompleteCommit", "ErrorCode": int64(14), "ProducerId": int64(1 << 40), "ProducerEpoch": int64(7), "Topics": []any{
 				object{"Topic": long, "Partitions": []any{int64(1), int64(2)}},
 			}}
 			all, _ := o["TransactionStates"].([]any)
 			o["TransactionStates"] = append(all, ours)
 		},
 		want: func(int16, object) Request {
-			return &DescribeTransactions{TransactionalID: long, ErrorCode: 14, State: "CompleteCommit"}
+			return &DescribeTransactions{TransactionalID: long, ErrorCode: 14, State: "CompleteCommit", ProducerID: 1 << 40, ProducerEpoch: 7}
 		},
 	},
 	{
