@@ -96,8 +96,9 @@ func (t *transactor) ask(ctx context.Context, do func(ctx context.Context, node 
 // do; the others are owed, and looked at again before anything is written.
 func (t *transactor) settle(ctx context.Context, patience time.Duration, needed ...partition) error {
 	began, wait := time.Now(), newBackoff(5*time.Millisecond, 250*time.Millisecond)
+	stable, high := map[partition]int64{}, map[partition]int64{}
 	for t.fate != noFate || len(t.owed) > 0 {
-		unanswered, err := t.leftOpen(ctx)
+		unanswered, err := t.leftOpen(ctx, stable, high)
 		if err == nil {
 			err = t.unseen(ctx, unanswered)
 		}
@@ -134,8 +135,9 @@ func (t *transactor) settle(ctx context.Context, patience time.Duration, needed 
 const settlePatience = 10 * time.Second
 
 // leftOpen looks at what is owed, and takes out what is decided. Of what stays
-// there it returns why it was not told; the rest is open.
-func (t *transactor) leftOpen(ctx context.Context) (unanswered map[partition]error, err error) {
+// there it returns why it was not told; the rest is open. What it is told it adds
+// to the ends, and does not ask for again.
+func (t *transactor) leftOpen(ctx context.Context, stable, high map[partition]int64) (unanswered map[partition]error, err error) {
 	if t.fate != noFate {
 		parts, err := t.writes(ctx)
 		if err != nil {
@@ -149,7 +151,6 @@ func (t *transactor) leftOpen(ctx context.Context) (unanswered map[partition]err
 	// The high watermarks later, so that none is overlooked.
 	parts := slices.Collect(maps.Keys(t.owed))
 	slices.SortFunc(parts, func(a, b partition) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.index, b.index)) })
-	stable, high := map[partition]int64{}, map[partition]int64{}
 	unanswered = t.look(ctx, parts, readCommitted, stable)
 	maps.Copy(unanswered, t.look(ctx, parts, readUncommitted, high))
 	maps.DeleteFunc(t.owed, func(p partition, _ fate) bool { return unanswered[p] == nil && stable[p] >= high[p] })
