@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
 	"onelogin-kafka/schemas"
 )
@@ -55,8 +56,8 @@ type Poller struct {
 	budget  *Budget
 	wake    chan struct{}
 	repairs chan *repair
-	room    chan struct{}  // see repairRoom
-	offset  schemas.Offset // as committed
+	room    *semaphore.Weighted // see repairRoom
+	offset  schemas.Offset      // as committed
 	pending []offered
 	status  Status
 	lagFrom time.Time // by our clock, what Status.Lag is counted from once all that is offered is committed
@@ -113,7 +114,7 @@ func (p *Poller) prepare() Settings {
 		p.budget = NewBudget(defaultShare)
 	}
 	p.status.Interval = p.pace.interval
-	p.room = make(chan struct{}, mostRepairs)
+	p.room = semaphore.NewWeighted(repairBytes)
 	return set
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"onelogin-kafka/schemas"
 )
 
@@ -35,9 +37,10 @@ type repaired struct {
 	err   error
 }
 
-// mostRepairs is how many pages may be published by Publish and not yet committed:
-// what a poll finds does not wait behind more.
-const mostRepairs = 12
+// repairBytes is how much Publish may have handed on that is not yet committed, by
+// the answers' bytes: what a poll finds does not wait behind more. It is some ten
+// pages of 1,000 usual events, and a third of what a connector may have waiting.
+const repairBytes = 8 << 20
 
 // Publish has the session at work publish those events of page that its indexes
 // name, as late ones, in transactions of its own, together with note. It takes only
@@ -51,13 +54,16 @@ const mostRepairs = 12
 // The error is an *APIError where the events are of another account, or one can
 // never be written; any other means that the session is over.
 func (p *Poller) Publish(ctx context.Context, page *Page, events []int32, note Note) (known int, err error) {
-	room := p.repairRoom()
-	select {
-	case room <- struct{}{}:
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	size := int64(0)
+	for _, i := range events {
+		size += int64(len(page.Events[i].Raw))
 	}
-	return p.request(ctx, &repair{page: page, events: events, note: note, done: func() { <-room }})
+	size = min(size, repairBytes)
+	room := p.repairRoom()
+	if err := room.Acquire(ctx, size); err != nil {
+		return 0, err
+	}
+	return p.request(ctx, &repair{page: page, events: events, note: note, done: func() { room.Release(size) }})
 }
 
 // Note writes what became true without anything being published.
@@ -87,11 +93,14 @@ func (p *Poller) asked() chan *repair {
 	return p.repairs
 }
 
-// repairRoom holds one for each page that was published and is not committed. Each
-// session has its own: what was under way in another is void.
-func (p *Poller) repairRoom() chan struct{} {
+// repairRoom holds the bytes that were published and are not committed. Each session
+// has its own: what was under way in another is void.
+func (p *Poller) repairRoom() *semaphore.Weighted {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.room == nil {
+		p.room = semaphore.NewWeighted(repairBytes)
+	}
 	return p.room
 }
 
