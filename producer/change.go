@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"onelogin-kafka/producer/wire"
 	"onelogin-kafka/schemas"
@@ -137,13 +136,8 @@ func (m *move) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
 	txn.expect(m.part, end)
-	if err := txn.begin(ctx, maps.Keys(batches)); err != nil {
-		return err
-	}
-	return txn.finish(ctx, batches)
+	return txn.write(ctx, batches)
 }
 
 // committed tells whether a try whose outcome was unknown is on the audit topic,

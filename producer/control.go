@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 
 	kafka "github.com/segmentio/kafka-go"
@@ -89,13 +88,8 @@ func (c *change) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
 	txn.expect(part, w.next)
-	if err := txn.begin(ctx, maps.Keys(batches)); err != nil {
-		return err
-	}
-	return txn.finish(ctx, batches)
+	return txn.write(ctx, batches)
 }
 
 // read reads what is new and tells whether this change is among it.

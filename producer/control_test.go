@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
 	"onelogin-kafka/internal/proof/faultproxy"
@@ -220,4 +221,27 @@ func TestControlWritersOnKafka(t *testing.T) {
 		}
 		countedTo(t, k.Brokers()[0], topics, writers*each)
 	})
+}
+
+// Whoever asks for a change and goes away, as a command at Ctrl-C or an instance
+// that is stopped, leaves no transaction open: it would hold up the next for 10 s.
+func TestAChangeThatWasBegunComesToItsEnd(t *testing.T) {
+	broker := fakeBroker(t)
+	topics := testTopics(t, 1, 1)
+	if _, err := topics.Ensure(patient(t), open(t, broker.ListenAddrs()...)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(patient(t))
+	broker.ControlKey(int16(protocol.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cancel()
+		return nil, nil, false
+	})
+	w := &ControlWriter{Cluster: open(t, broker.ListenAddrs()...), Topics: topics, Group: "g"}
+	if err := w.Change(ctx, counting("one")); err != nil {
+		t.Error(err)
+	}
+	if ctx.Err() == nil {
+		t.Error("the caller did not go away")
+	}
+	countedTo(t, broker.ListenAddrs()[0], topics, 1)
 }

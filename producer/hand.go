@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -144,13 +143,8 @@ func (h *Hand) rewriteOnce(ctx context.Context, p Protocol, part partition, chan
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
 	txn.expect(part, end)
-	if err := txn.begin(ctx, maps.Keys(batches)); err != nil {
-		return err
-	}
-	return txn.finish(ctx, batches)
+	return txn.write(ctx, batches)
 }
 
 // encode makes the batches of each partition, for a shard.

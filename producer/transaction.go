@@ -196,6 +196,21 @@ func (t *transactor) begin(ctx context.Context, partitions iter.Seq[partition]) 
 	}
 }
 
+// write writes batches in a transaction of their own. One that was begun comes to
+// its end within writeTimeout though ctx ends: left open, it would hold up every
+// reader until it times out. The errors are those of begin and finish.
+func (t *transactor) write(ctx context.Context, batches map[partition][]recordBatch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
+	if err := t.begin(ctx, maps.Keys(batches)); err != nil {
+		return err
+	}
+	return t.finish(ctx, batches)
+}
+
 // finish writes batches in the transaction that is open, and commits it. nil
 // means that it is committed; see outcomeOf for any error, after which the
 // identity is spent. The context must end before the transaction times out.

@@ -365,11 +365,3 @@ func writeRecords(ctx context.Context, w *writer, txn *transactor, records []*sc
 	}
 	return txn.write(ctx, batches)
 }
-
-// write writes batches in one transaction.
-func (t *transactor) write(ctx context.Context, batches map[partition][]recordBatch) error {
-	if err := t.begin(ctx, maps.Keys(batches)); err != nil {
-		return err
-	}
-	return t.finish(ctx, batches)
-}
