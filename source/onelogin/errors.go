@@ -163,18 +163,14 @@ func (env envelope) fault() fault {
 	var f fault
 	message := json.RawMessage(env.message)
 	if len(env.status) > 0 && env.status[0] == '{' {
-		var s struct {
-			Error   json.RawMessage `json:"error"`
-			Code    json.RawMessage `json:"code"`
-			Message json.RawMessage `json:"message"`
-		}
-		if json.Unmarshal(env.status, &s) != nil {
+		said, ok := members(env.status, "error", "code", "message")
+		if !ok {
 			return fault{failed: true}
 		}
-		f.code = httpCode(s.Code)
-		f.failed = f.code >= 400 || !isNo(s.Error)
-		if s.Message != nil {
-			message = s.Message
+		f.code = httpCode(said[1])
+		f.failed = f.code >= 400 || !isNo(said[0])
+		if said[2] != nil {
+			message = said[2]
 		}
 	}
 	for _, v := range [][]byte{env.statusCode, env.status} {
@@ -187,12 +183,8 @@ func (env envelope) fault() fault {
 	}
 	f.message = looseString(message)
 	if len(message) > 0 && message[0] == '{' {
-		var m struct {
-			Description json.RawMessage `json:"description"`
-			Attribute   json.RawMessage `json:"attribute"`
-		}
-		if json.Unmarshal(message, &m) == nil {
-			f.message, f.attribute = looseString(m.Description), looseString(m.Attribute)
+		if said, ok := members(message, "description", "attribute"); ok {
+			f.message, f.attribute = looseString(said[0]), looseString(said[1])
 		}
 	}
 	return f

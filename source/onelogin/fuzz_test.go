@@ -243,3 +243,41 @@ func FuzzErrorBody(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMembers: our reading of a small object is encoding/json's.
+func FuzzMembers(f *testing.F) {
+	for _, s := range []string{
+		`{"error":false,"code":200,"type":"success","message":"Success"}`, `{"ERROR": "no", "message":null,"Message":"sec"}`, `{"me\u0073sage":{"code":[1]},"code":"\u0034"}`,
+		`{"meſsage":1,"code":{}}`, `{"error":"\ud800","message":"a\"b","code":"` + "\xff" + `"}`, `{}`, `{"code":1,}`, `[]`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) == 0 || b[0] != '{' || !json.Valid(b) {
+			return
+		}
+		got, ok := members(b, "error", "code", "message")
+		if !ok {
+			if bytes.Count(b, []byte("{"))+bytes.Count(b, []byte("[")) < maxDepth {
+				t.Fatalf("%q cannot be read", b)
+			}
+			return
+		}
+		var want struct{ Error, Code, Message json.RawMessage }
+		if err := json.Unmarshal(b, &want); err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range []json.RawMessage{want.Error, want.Code, want.Message} {
+			if !bytes.Equal(got[i], w) {
+				t.Errorf("%q: member %d is %q, want %q", b, i, got[i], w)
+			}
+			var text string
+			if json.Unmarshal(w, &text) != nil {
+				text = ""
+			}
+			if s := looseString(got[i]); s != text {
+				t.Errorf("%q: member %d says %q, want %q", b, i, s, text)
+			}
+		}
+	})
+}

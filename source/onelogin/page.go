@@ -3,7 +3,6 @@ package onelogin
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -276,21 +275,21 @@ type next struct {
 // is not taken for null: that would turn "unknown" into "no more". A cursor that
 // stands in the link alone is taken from there.
 func readNext(pagination []byte) next {
-	var p struct {
-		Next  json.RawMessage `json:"next_link"`
-		After json.RawMessage `json:"after_cursor"`
-	}
-	if len(pagination) == 0 || pagination[0] != '{' || json.Unmarshal(pagination, &p) != nil {
+	if len(pagination) == 0 || pagination[0] != '{' {
 		return next{}
 	}
-	cursor := looseString(p.After)
+	said, ok := members(pagination, "next_link", "after_cursor")
+	if !ok {
+		return next{}
+	}
+	cursor := looseString(said[1])
 	switch {
-	case string(p.Next) == "null":
+	case string(said[0]) == "null":
 		return next{said: true}
-	case len(p.Next) == 0 || p.Next[0] != '"':
+	case len(said[0]) == 0 || said[0][0] != '"':
 		return next{cursor: cursor}
 	}
-	link := looseString(p.Next)
+	link := looseString(said[0])
 	if cursor == "" {
 		cursor = linkCursor(link)
 	}

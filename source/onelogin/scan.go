@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math/bits"
+	"strings"
 )
 
 // A validating JSON scanner over a byte slice. It exists because a page must be
@@ -206,6 +207,22 @@ func eachMember(b []byte, i, depth int, value func(key []byte, at int) (int, boo
 			return i, false
 		}
 	}
+}
+
+// members returns the values of an object's members of these names, at most three,
+// as encoding/json finds them: a name in any case, and the last of several. nil:
+// there is none.
+func members(object []byte, names ...string) (values [3][]byte, ok bool) {
+	end, ok := eachMember(object, 0, 0, func(key []byte, at int) (int, bool) {
+		end, ok := skipValue(object, at, 1)
+		for i, name := range names {
+			if ok && strings.EqualFold(string(key), name) {
+				values[i] = object[at:end]
+			}
+		}
+		return end, ok
+	})
+	return values, ok && skipSpace(object, end) == len(object)
 }
 
 // eachElement reads the array that starts at b[i] and calls element with the

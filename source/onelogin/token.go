@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -229,6 +230,12 @@ func usableToken(s string) bool {
 
 // looseString returns the text of a JSON string, "" for anything else.
 func looseString(v json.RawMessage) string {
+	if len(v) == 0 || v[0] != '"' {
+		return ""
+	}
+	if end, escaped, ok := skipString(v, 0); ok && !escaped && end == len(v) && utf8.Valid(v) {
+		return string(v[1 : end-1])
+	}
 	var s string
 	if json.Unmarshal(v, &s) != nil {
 		return ""
