@@ -119,7 +119,11 @@ func encodeFitting(records []*schemas.Record, codec compress.Compression, limit 
 func encodeBatch(records []*schemas.Record, codec compress.Compression) (recordBatch, error) {
 	plain := plainBuffers.Get().(*[]byte)
 	defer plainBuffers.Put(plain)
-	*plain = (*plain)[:0]
+	most := 0
+	for _, r := range records {
+		most += mostSize(r)
+	}
+	*plain = slices.Grow((*plain)[:0], most)
 	var first, newest int64
 	for i, r := range records {
 		at := r.Time
@@ -154,7 +158,8 @@ var plainBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // behind the first of its batch.
 func appendRecord(b []byte, r *schemas.Record, delta int64, i int) []byte {
 	start := len(b)
-	b = append(b, 0) // attributes, of which there are none
+	b = append(b, 0, 0) // the length, see below
+	b = append(b, 0)    // attributes, of which there are none
 	b = binary.AppendVarint(b, delta)
 	b = binary.AppendVarint(b, int64(i))
 	b = appendBytes(b, r.Key)
@@ -164,10 +169,16 @@ func appendRecord(b []byte, r *schemas.Record, delta int64, i int) []byte {
 		b = append(binary.AppendVarint(b, int64(len(h.Key))), h.Key...)
 		b = appendBytes(b, h.Value)
 	}
-	var size [binary.MaxVarintLen64]byte
-	n := binary.PutVarint(size[:], int64(len(b)-start))
-	return slices.Insert(b, start, size[:n]...)
+	size := binary.AppendVarint(make([]byte, 0, binary.MaxVarintLen64), int64(len(b)-start-usualLength))
+	if len(size) != usualLength {
+		return slices.Replace(b, start, start+usualLength, size...)
+	}
+	copy(b[start:], size)
+	return b
 }
+
+// usualLength is how many bytes the length of a record of 64 to 8,191 bytes takes.
+const usualLength = 2
 
 // appendBytes appends v and its length; nil has one of its own.
 func appendBytes(b, v []byte) []byte {
