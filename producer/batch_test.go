@@ -106,6 +106,10 @@ func TestStampIsReadByKafkaGo(t *testing.T) {
 func TestBatchesAreAsKafkaGoWritesThem(t *testing.T) {
 	records := testRecords(300)
 	records[7].Key, records[8].Headers, records[9].Value = nil, nil, []byte{}
+	// Lengths of one byte and of three, and those about them.
+	for i, size := range []int{0, 1, 40, 50, 55, 60, 8100, 8180, 8190, 8200, 1 << 20, 2 << 20} {
+		*records[20+i] = schemas.Record{Key: []byte("k"), Value: bytes.Repeat([]byte("v"), size), Time: records[0].Time}
+	}
 	theirs := make([]protocol.Record, len(records))
 	for i, r := range records {
 		theirs[i] = protocol.Record{Time: r.Time, Key: protocol.NewBytes(r.Key), Value: protocol.NewBytes(r.Value)}
