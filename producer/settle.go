@@ -231,8 +231,15 @@ func (t *transactor) decide(ctx context.Context, unanswered map[partition]error)
 }
 
 // empty writes a transaction without records, markers on the partitions, but for
-// what is not ours to write: that is left as it is.
+// what is not ours to write: that is left as it is. One that was begun comes to its
+// end within writeTimeout though ctx ends: whoever is next would abort it, and with
+// it what was committed.
 func (t *transactor) empty(ctx context.Context, partitions []partition, f fate) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	defer cancel()
 	for len(partitions) > 0 {
 		err := t.addPartitions(ctx, slices.Values(partitions))
 		if d, ok := errors.AsType[*wire.DeniedError](err); ok && d.Resource == wire.ResourceTopic {

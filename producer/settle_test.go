@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -306,5 +307,31 @@ func TestACoordinatorIsWaitedForThatKnowsOfNoLeader(t *testing.T) {
 	defer l.mu.Unlock()
 	if !l.settled || l.unseen != 0 {
 		t.Errorf("settled %v, and the coordinator has yet to be asked %d times", l.settled, l.unseen)
+	}
+}
+
+// Who is to stop while it settles still ends the transaction that it has begun for
+// that: the next owner would abort it, and with it what was committed.
+func TestWhatIsBeingSettledIsSettledThoughItsOwnerIsToStop(t *testing.T) {
+	events := partition{named(t, "events"), 0}
+	l := leaves(t, events)
+	createTopic(t, l.ListenAddrs(), events.topic, 1, nil)
+	txn := newTransactor(open(t, l.ListenAddrs()...), named(t, "id"), V2)
+	txn.home = events
+	if _, err := txn.cluster.Leader(patient(t), events.topic, events.index); err != nil {
+		t.Fatal(err)
+	}
+	l.set(false, 0, "CompleteCommit")
+	ctx, stop := context.WithCancel(patient(t))
+	l.ControlKey(int16(kmsg.AddPartitionsToTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		stop()
+		return nil, nil, false
+	})
+	_ = txn.init(ctx) // whether it is told or not
+	if ctx.Err() == nil {
+		t.Error("nobody was to stop")
+	}
+	if diff := cmp.Diff([]bool{true}, l.set(false, 0, "")); diff != "" {
+		t.Errorf("the transactions ended with a commit (-want +got):\n%s", diff)
 	}
 }
