@@ -148,10 +148,12 @@ func (t *transactor) leftOpen(ctx context.Context, stable, high map[partition]in
 		}
 		t.fate = noFate
 	}
-	// The high watermarks later, so that none is overlooked.
+	// The high watermarks later, so that none is overlooked, and of those that have
+	// told the first: one that hangs takes its time only once.
 	parts := slices.Collect(maps.Keys(t.owed))
 	slices.SortFunc(parts, func(a, b partition) int { return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.index, b.index)) })
 	unanswered = t.look(ctx, parts, readCommitted, stable)
+	parts = slices.DeleteFunc(parts, func(p partition) bool { return unanswered[p] != nil })
 	maps.Copy(unanswered, t.look(ctx, parts, readUncommitted, high))
 	maps.DeleteFunc(t.owed, func(p partition, _ fate) bool { return unanswered[p] == nil && stable[p] >= high[p] })
 	return unanswered, nil

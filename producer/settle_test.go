@@ -163,6 +163,7 @@ type leaver struct {
 
 	mu      sync.Mutex
 	away    bool   // the leader does not answer
+	again   int    // how often it was asked for more all the same
 	unseen  int    // how often the coordinator does not know of it
 	state   string // of the transactional id; "" = as it is
 	touched bool   // by the transaction that is open
@@ -193,6 +194,7 @@ func leaves(t *testing.T, left partition) *leaver {
 				p.Offset -= 2 * int64(r.IsolationLevel)
 				if l.away {
 					p.ErrorCode = codeLeaderNotAvailable
+					l.again += 1 - int(r.IsolationLevel)
 				}
 			}
 			res.Topics = append(res.Topics, kmsg.ListOffsetsResponseTopic{Topic: topic.Topic, Partitions: []kmsg.ListOffsetsResponseTopicPartition{p}})
@@ -286,6 +288,9 @@ func TestWhatIsOwedKeepsItsFate(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended("writing behind it", l.set(false, 0, ""), false, true)
+	if l.again > 0 {
+		t.Errorf("a leader that did not answer was asked for more %d times", l.again)
+	}
 }
 
 // A coordinator that does not know yet of a partition's leader would leave it out
