@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -90,6 +91,7 @@ func TestWhatACoordinatorLeavesOpenIsEnded(t *testing.T) {
 	first := map[string]*transactor{}
 	for name := range ids {
 		txn := owner(cluster, name)
+		txn.timeout = time.Minute // a node may take its time to stop
 		must(txn.init(ctx))
 		b := write(txn, "first")
 		must(txn.begin(ctx, maps.Keys(b)))
