@@ -64,6 +64,7 @@ type cursor struct {
 	kind   Kind
 	next   int64
 	leader int32
+	epoch  int32           // of the leader, or -1
 	open   map[int64]int64 // first Kafka offset of each undecided transaction, by producer id
 }
 
@@ -146,21 +147,26 @@ func (r *Reader) snapshot(ctx context.Context, a Sink, live bool) (Cut, error) {
 		return Cut{}, err
 	}
 	isOffsets := func(k Kind) bool { return k == Offsets }
-	positions, err := r.ends(ctx, isOffsets)
+	positions, err := r.ends(ctx, a, isOffsets)
 	if err != nil {
 		return Cut{}, err
 	}
 	if err := r.readTo(ctx, a, live, positions); err != nil {
 		return Cut{}, err
 	}
-	records, err := r.ends(ctx, func(k Kind) bool { return !isOffsets(k) })
+	// Who leads now: one that led before, and is cut off from the others, would tell
+	// an end from before what was read.
+	if err := r.locate(ctx, a); err != nil {
+		return Cut{}, err
+	}
+	records, err := r.ends(ctx, a, func(k Kind) bool { return !isOffsets(k) })
 	if err != nil {
 		return Cut{}, err
 	}
 	if err := r.readTo(ctx, a, live, records); err != nil {
 		return Cut{}, err
 	}
-	now, err := r.ends(ctx, func(Kind) bool { return true })
+	now, err := r.ends(ctx, a, func(Kind) bool { return true })
 	if err != nil {
 		return Cut{}, err
 	}
@@ -234,29 +240,66 @@ func (r *Reader) tryLocate(ctx context.Context, a Sink) error {
 		t.Topic = new(name)
 		req.Topics = append(req.Topics, t)
 	}
-	resp, err := req.RequestWith(ctx, r.client)
+	answers, err := r.metadata(ctx, req)
 	if err != nil {
 		return fmt.Errorf("finding the partitions: %w", err)
 	}
-	for _, t := range resp.Topics {
-		if err := kerr.ErrorForCode(t.ErrorCode); err != nil || t.Topic == nil {
-			return fmt.Errorf("finding the partitions: %w", err)
-		}
-		kind := r.kinds[*t.Topic]
-		for _, p := range t.Partitions {
-			tp := topicPartition{*t.Topic, p.Partition}
-			c := r.logs[tp]
-			if c == nil {
-				c = &cursor{kind: kind, open: map[int64]int64{}}
-				r.logs[tp] = c
+	found := map[topicPartition]bool{}
+	for i, resp := range answers {
+		for _, t := range resp.Topics {
+			switch err := kerr.ErrorForCode(t.ErrorCode); {
+			case err == nil && t.Topic != nil:
+			case i > 0:
+				continue // it has yet to hear of the topic
+			default:
+				return fmt.Errorf("finding the partitions: %w", err)
 			}
-			c.leader = p.Leader
-		}
-		if kind == Events || kind == Offsets {
-			a.SetPartitions(kind, int32(len(t.Partitions)))
+			kind := r.kinds[*t.Topic]
+			for _, p := range t.Partitions {
+				tp := topicPartition{*t.Topic, p.Partition}
+				c := r.logs[tp]
+				if c == nil {
+					c = &cursor{kind: kind, open: map[int64]int64{}}
+					r.logs[tp] = c
+				}
+				if !found[tp] || p.LeaderEpoch > c.epoch {
+					c.leader, c.epoch = p.Leader, p.LeaderEpoch
+				}
+				found[tp] = true
+			}
+			if kind == Events || kind == Offsets {
+				a.SetPartitions(kind, int32(len(t.Partitions)))
+			}
 		}
 	}
 	return nil
+}
+
+// metadata asks one broker and then every other: one that is cut off from the
+// others answers as well, with what was so before.
+func (r *Reader) metadata(ctx context.Context, req *kmsg.MetadataRequest) ([]*kmsg.MetadataResponse, error) {
+	first, err := req.RequestWith(ctx, r.client)
+	if err != nil {
+		return nil, err
+	}
+	answers := []*kmsg.MetadataResponse{first}
+	brokers := r.client.DiscoveredBrokers()
+	others := make(chan *kmsg.MetadataResponse, len(brokers))
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	for _, b := range brokers {
+		go func() {
+			resp, _ := b.Request(ctx, req) // who does not answer leads nothing that we could read
+			m, _ := resp.(*kmsg.MetadataResponse)
+			others <- m
+		}()
+	}
+	for range brokers {
+		if m := <-others; m != nil {
+			answers = append(answers, m)
+		}
+	}
+	return answers, nil
 }
 
 const (
@@ -265,7 +308,7 @@ const (
 )
 
 // ends lists the high watermarks, read uncommitted.
-func (r *Reader) ends(ctx context.Context, of func(Kind) bool) (map[topicPartition]int64, error) {
+func (r *Reader) ends(ctx context.Context, a Sink, of func(Kind) bool) (map[topicPartition]int64, error) {
 	for start := time.Now(); ; {
 		ends, err := r.list(ctx, latest, func(tp topicPartition) bool { return of(r.logs[tp].kind) })
 		if err == nil || ctx.Err() != nil {
@@ -277,47 +320,47 @@ func (r *Reader) ends(ctx context.Context, of func(Kind) bool) (map[topicPartiti
 		if err := pause(ctx); err != nil {
 			return nil, err
 		}
+		if err := r.tryLocate(ctx, a); err != nil {
+			r.doubt = err
+		}
 	}
 }
 
 func (r *Reader) list(ctx context.Context, which int64, of func(topicPartition) bool) (map[topicPartition]int64, error) {
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	byTopic := map[string]*kmsg.ListOffsetsRequestTopic{}
+	byLeader := map[int32]map[string][]kmsg.ListOffsetsRequestTopicPartition{}
 	want := 0
-	for tp := range r.logs {
+	for tp, c := range r.logs {
 		if !of(tp) {
 			continue
 		}
-		t := byTopic[tp.topic]
-		if t == nil {
-			n := kmsg.NewListOffsetsRequestTopic()
-			t = &n
-			t.Topic = tp.topic
-			byTopic[tp.topic] = t
-		}
 		p := kmsg.NewListOffsetsRequestTopicPartition()
-		p.Partition, p.Timestamp = tp.partition, which
-		t.Partitions = append(t.Partitions, p)
+		p.Partition, p.Timestamp, p.CurrentLeaderEpoch = tp.partition, which, c.epoch
+		if byLeader[c.leader] == nil {
+			byLeader[c.leader] = map[string][]kmsg.ListOffsetsRequestTopicPartition{}
+		}
+		byLeader[c.leader][tp.topic] = append(byLeader[c.leader][tp.topic], p)
 		want++
 	}
 	out := map[topicPartition]int64{}
-	if want == 0 {
-		return out, nil
-	}
-	for _, t := range byTopic {
-		req.Topics = append(req.Topics, *t)
-	}
-	resp, err := req.RequestWith(ctx, r.client)
-	if err != nil {
-		return nil, fmt.Errorf("listing offsets: %w", err)
-	}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return nil, fmt.Errorf("listing offsets of %s/%d: %w", t.Topic, p.Partition, err)
+	for leader, topics := range byLeader {
+		req := kmsg.NewPtrListOffsetsRequest()
+		req.ReplicaID = -1
+		for topic, partitions := range topics {
+			t := kmsg.NewListOffsetsRequestTopic()
+			t.Topic, t.Partitions = topic, partitions
+			req.Topics = append(req.Topics, t)
+		}
+		resp, err := r.client.Broker(int(leader)).Request(ctx, req)
+		if err != nil {
+			return nil, fmt.Errorf("listing offsets: %w", err)
+		}
+		for _, t := range resp.(*kmsg.ListOffsetsResponse).Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return nil, fmt.Errorf("listing offsets of %s/%d: %w", t.Topic, p.Partition, err)
+				}
+				out[topicPartition{t.Topic, p.Partition}] = p.Offset
 			}
-			out[topicPartition{t.Topic, p.Partition}] = p.Offset
 		}
 	}
 	if len(out) != want {

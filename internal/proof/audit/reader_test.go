@@ -128,7 +128,7 @@ func TestOpenTransaction(t *testing.T) {
 }
 
 func TestTroubleWithBrokers(t *testing.T) {
-	for _, code := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.KafkaStorageError, kerr.OffsetNotAvailable, kerr.OffsetOutOfRange} {
+	for _, code := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.KafkaStorageError, kerr.OffsetNotAvailable, kerr.OffsetOutOfRange, kerr.UnknownLeaderEpoch, kerr.FencedLeaderEpoch} {
 		for _, kind := range []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets} {
 			t.Run(code.Message+" "+kind.Name(), func(t *testing.T) {
 				t.Parallel()
@@ -142,6 +142,9 @@ func TestTroubleWithBrokers(t *testing.T) {
 				var hits atomic.Int32
 				c.ControlKey(kind.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 					c.KeepControl()
+					if r, ok := req.(*kmsg.ListOffsetsRequest); ok && r.Topics[0].Partitions[0].CurrentLeaderEpoch < 0 {
+						t.Error("it does not say which leader it asks: one that was replaced would answer")
+					}
 					if hits.Add(1) > 2 {
 						return nil, nil, false
 					}
