@@ -288,8 +288,9 @@ func (r *Reader) metadata(ctx context.Context, req *kmsg.MetadataRequest) ([]*km
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	for _, b := range brokers {
+		own := *req // whoever sends it notes its version in it
 		go func() {
-			resp, _ := b.Request(ctx, req) // who does not answer leads nothing that we could read
+			resp, _ := b.Request(ctx, &own) // who does not answer leads nothing that we could read
 			m, _ := resp.(*kmsg.MetadataResponse)
 			others <- m
 		}()
