@@ -244,7 +244,7 @@ func (r *Reader) tryLocate(ctx context.Context, a Sink) error {
 	if err != nil {
 		return fmt.Errorf("finding the partitions: %w", err)
 	}
-	found := map[topicPartition]bool{}
+	found, partitions := map[topicPartition]bool{}, map[Kind]int{}
 	for i, resp := range answers {
 		for _, t := range resp.Topics {
 			switch err := kerr.ErrorForCode(t.ErrorCode); {
@@ -255,6 +255,8 @@ func (r *Reader) tryLocate(ctx context.Context, a Sink) error {
 				return fmt.Errorf("finding the partitions: %w", err)
 			}
 			kind := r.kinds[*t.Topic]
+			// One that is cut off has not heard of partitions that came since.
+			partitions[kind] = max(partitions[kind], len(t.Partitions))
 			for _, p := range t.Partitions {
 				tp := topicPartition{*t.Topic, p.Partition}
 				c := r.logs[tp]
@@ -267,16 +269,18 @@ func (r *Reader) tryLocate(ctx context.Context, a Sink) error {
 				}
 				found[tp] = true
 			}
-			if kind == Events || kind == Offsets {
-				a.SetPartitions(kind, int32(len(t.Partitions)))
-			}
+		}
+	}
+	for _, kind := range []Kind{Events, Offsets} {
+		if n, ok := partitions[kind]; ok {
+			a.SetPartitions(kind, int32(n))
 		}
 	}
 	return nil
 }
 
-// metadata asks one broker and then every other: one that is cut off from the
-// others answers as well, with what was so before.
+// metadata asks one broker, which tells who there is, and then each of them: one
+// that is cut off from the others answers as well, with what was so before.
 func (r *Reader) metadata(ctx context.Context, req *kmsg.MetadataRequest) ([]*kmsg.MetadataResponse, error) {
 	first, err := req.RequestWith(ctx, r.client)
 	if err != nil {
