@@ -240,6 +240,21 @@ func leaves(t *testing.T, left partition) *leaver {
 	return l
 }
 
+// leavesHome is a cluster that leaves a transaction open where its owner writes, and
+// that owner, who knows of the leader there.
+func leavesHome(t *testing.T) (*leaver, *transactor) {
+	t.Helper()
+	home := partition{named(t, "events"), 0}
+	l := leaves(t, home)
+	createTopic(t, l.ListenAddrs(), home.topic, 1, nil)
+	txn := newTransactor(open(t, l.ListenAddrs()...), named(t, "id"), V2)
+	txn.home = home
+	if _, err := txn.cluster.Leader(patient(t), home.topic, home.index); err != nil {
+		t.Fatal(err)
+	}
+	return l, txn
+}
+
 // set changes how the cluster is, and returns how transactions were ended since
 // the last time.
 func (l *leaver) set(away bool, unseen int, state string) []bool {
@@ -298,14 +313,7 @@ func TestWhatIsOwedKeepsItsFate(t *testing.T) {
 // A coordinator that does not know yet of a partition's leader would leave it out
 // again: it is waited for.
 func TestACoordinatorIsWaitedForThatKnowsOfNoLeader(t *testing.T) {
-	events := partition{named(t, "events"), 0}
-	l := leaves(t, events)
-	createTopic(t, l.ListenAddrs(), events.topic, 1, nil)
-	txn := newTransactor(open(t, l.ListenAddrs()...), named(t, "id"), V2)
-	txn.home = events
-	if _, err := txn.cluster.Leader(patient(t), events.topic, events.index); err != nil {
-		t.Fatal(err)
-	}
+	l, txn := leavesHome(t)
 	l.set(false, 1, "CompleteCommit")
 	if err := txn.init(patient(t)); err != nil {
 		t.Fatal(err)
@@ -320,14 +328,7 @@ func TestACoordinatorIsWaitedForThatKnowsOfNoLeader(t *testing.T) {
 // Who is to stop while it settles still ends the transaction that it has begun for
 // that: the next owner would abort it, and with it what was committed.
 func TestWhatIsBeingSettledIsSettledThoughItsOwnerIsToStop(t *testing.T) {
-	events := partition{named(t, "events"), 0}
-	l := leaves(t, events)
-	createTopic(t, l.ListenAddrs(), events.topic, 1, nil)
-	txn := newTransactor(open(t, l.ListenAddrs()...), named(t, "id"), V2)
-	txn.home = events
-	if _, err := txn.cluster.Leader(patient(t), events.topic, events.index); err != nil {
-		t.Fatal(err)
-	}
+	l, txn := leavesHome(t)
 	l.set(false, 0, "CompleteCommit")
 	ctx, stop := context.WithCancel(patient(t))
 	l.ControlKey(int16(kmsg.AddPartitionsToTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
